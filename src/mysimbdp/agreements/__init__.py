@@ -1,0 +1,1 @@
+"""Service agreements: what a tenant may send, and what the platform gives for it."""

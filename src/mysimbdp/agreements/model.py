@@ -1,0 +1,81 @@
+"""The service agreement of one tenant: what it may send, and how much of the platform it gets."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mysimbdp.agreements.quantity import Rate, Size
+
+_PRIORITY = {"basic": 1, "standard": 10, "premium": 100}
+
+Contact = Annotated[
+    str,
+    Field(
+        pattern=r"^[^@\s<>,;]+@[^@\s<>,;]+$",
+        max_length=254,
+        title="an e-mail address such as ops@tenant1.example",
+    ),
+]
+
+
+class FileType(enum.StrEnum):
+    """A kind of file that the platform can read."""
+
+    CSV = "CSV"
+    JSON = "JSON"
+    XML = "XML"
+
+
+class Committed(BaseModel):
+    """The base of everything read from a committed file: no unknown keys, no change afterwards.
+
+    In the schema a `title` says what a value has to be, for the messages about wrong ones; the
+    docstring below an attribute says what it is for.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class DataConstraints(Committed):
+    """What files the tenant may send."""
+
+    file_types: Annotated[
+        tuple[FileType, ...], Field(min_length=1, json_schema_extra={"uniqueItems": True})
+    ]
+    """the file types that are accepted, such as [CSV, JSON]"""
+    max_file_size: Size
+    """the size that no file may exceed"""
+
+
+class ServiceAgreement(Committed):
+    """How much of the platform the tenant gets."""
+
+    max_throughput: Rate
+    """the speed at which all ingestions of the tenant together may read"""
+    max_concurrent_ingestions: Annotated[int, Field(ge=1, le=1024)]
+    """how many files of the tenant are ingested at the same time, a whole number from 1 to 1024"""
+    storage_space_staging: Size
+    """the space for files that wait in the staging area"""
+    max_memory: Size
+    """the memory of one ingestion; a callable or script that takes more is ended"""
+    on_concurrency_limit: Literal["queue", "reject"] = "queue"
+    """what happens to a file above max_concurrent_ingestions: it waits, or it is rejected"""
+
+
+class Agreement(Committed):
+    """What one tenant and the provider agreed on: `constraints/<tenant>.yaml`."""
+
+    data_constraints: DataConstraints
+    service_agreement: ServiceAgreement
+    plan: Literal["basic", "standard", "premium"] = "standard"
+    """the plan that is paid for; a higher one goes first where ingestions queue"""
+    contacts: Annotated[tuple[Contact, ...], Field(min_length=1)]
+    """the e-mail addresses that hear of rejected files and missed service"""
+
+    @property
+    def priority(self) -> int:
+        """Weigh the tenant's work against that of others, higher first."""
+        return _PRIORITY[self.plan]

@@ -1,0 +1,1 @@
+"""The batch path: admit files, ingest them, settle what became of them."""

@@ -1,0 +1,107 @@
+"""Which programs make the embedded stack, and the environment that they share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import attrs
+
+from mysimbdp.local_stack import airflow, mongod
+from mysimbdp.secrets import SecretStore
+from mysimbdp.settings import Settings
+
+#: Set for the stack's processes only, so that a crashed stack's processes are known for certain.
+MARKER = "MYSIMBDP_STACK"
+
+MONGOD = "mongod"
+MAILBOX = "mailbox"
+API_SERVER = "api-server"
+SCHEDULER = "scheduler"
+DAG_PROCESSOR = "dag-processor"
+TRIGGERER = "triggerer"
+REGISTRAR = "registrar"
+
+#: What the programs get of the environment of whoever starts them.
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+_START_SECONDS = {MONGOD: 1, MAILBOX: 1, REGISTRAR: 3}
+_AIRFLOW_START_SECONDS = 10
+
+
+@attrs.frozen(kw_only=True)
+class Program:
+    """One supervised program.
+
+    Attributes:
+        start_seconds: how long it must stay up to count as started.
+        log: what it prints.
+        error_logs: where its errors are looked for, the most telling first.
+
+    """
+
+    name: str
+    command: tuple[str, ...]
+    address: str
+    log: Path
+    error_logs: tuple[Path, ...]
+    start_seconds: int
+
+
+def programs(settings: Settings, secrets: SecretStore) -> tuple[Program, ...]:
+    """Return the programs in the order in which they start."""
+    python = [sys.executable, "-m"]
+    mail_folder = str(settings.state / "mail")
+    mailbox = ["--port", str(settings.smtp_port), "--folder", mail_folder]
+    commands = {
+        MAILBOX: [*python, "mysimbdp.local_stack.mailbox", *mailbox],
+        **airflow.commands(),
+        REGISTRAR: [*python, "mysimbdp.registrar"],
+    }
+    if settings.mongo_url is None:
+        commands = {MONGOD: mongod.command(mongod.find_binary(), settings, secrets)} | commands
+    return tuple(_program(settings, name, command) for name, command in commands.items())
+
+
+def environment(settings: Settings, secrets: SecretStore) -> dict[str, str]:
+    """Return the whole environment of the programs; hardly anything of the caller's is in it."""
+    home = str(settings.state / "airflow" / "home")
+    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    external = {} if settings.mongo_url is None else {"MONGO_URL": settings.mongo_url}
+    return (
+        passed_on
+        | external
+        | airflow.environment(settings, secrets)
+        | {
+            MARKER: str(settings.state),
+            # Airflow renames its processes, which would wipe the marker out of their environment.
+            "SPT_NOENV": "1",
+            "HOME": home,
+            "MPLCONFIGDIR": home,
+            "PYTHONUNBUFFERED": "1",
+            "MYSIMBDP_HOME": str(settings.home),
+            "MYSIMBDP_STATE": str(settings.state),
+            "MYSIMBDP_MONGO_PORT": str(settings.mongo_port),
+            "MYSIMBDP_AIRFLOW_PORT": str(settings.airflow_port),
+            "MYSIMBDP_SMTP_PORT": str(settings.smtp_port),
+            "AIRFLOW_URL": settings.airflow_url,
+        }
+    )
+
+
+def _program(settings: Settings, name: str, command: list[str]) -> Program:
+    addresses = {
+        MONGOD: f"127.0.0.1:{settings.mongo_port}",
+        MAILBOX: f"127.0.0.1:{settings.smtp_port}",
+        API_SERVER: settings.airflow_url,
+    }
+    own_log = mongod.log_file(settings)
+    log = settings.logs / (f"{name}.out" if name == MONGOD else f"{name}.log")
+    return Program(
+        name=name,
+        command=tuple(command),
+        address=addresses.get(name, ""),
+        log=log,
+        error_logs=(own_log, log) if name == MONGOD else (log,),
+        start_seconds=_START_SECONDS.get(name, _AIRFLOW_START_SECONDS),
+    )

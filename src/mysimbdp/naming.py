@@ -1,0 +1,77 @@
+"""The only place where a tenant's id becomes the name of anything else."""
+
+from __future__ import annotations
+
+import re
+
+TENANT_PATTERN = r"[a-z][a-z0-9_-]{2,49}"
+SUBDIRECTORY_PATTERN = r"[a-z][a-z0-9_-]{0,49}"
+COLLECTION_PATTERN = r"[A-Za-z_][A-Za-z0-9_-]{0,63}"
+
+PLATFORM_DATABASE = "mysimbdp"
+REJECTS_COLLECTION = "rejects"
+#: Databases of MongoDB and of the platform, and folders of the staging area.
+RESERVED_TENANTS = frozenset({"admin", "local", "config", PLATFORM_DATABASE})
+RESERVED_SUBDIRECTORIES = frozenset({"claimed", "loaded", "rejected"})
+RESERVED_COLLECTIONS = frozenset({REJECTS_COLLECTION})
+
+PLATFORM_CONNECTION = "mysimbdp_mongo"
+STAGING_CONNECTION = "fs_default"
+MAIL_CONNECTION = "smtp_default"
+
+
+def is_tenant(text: str) -> bool:
+    """Tell whether `text` may name a tenant: a folder, database, pool, role and login at once."""
+    return re.fullmatch(TENANT_PATTERN, text) is not None and text not in RESERVED_TENANTS
+
+
+def is_subdirectory(text: str) -> bool:
+    """Tell whether `text` may name a tenant's subdirectory, and so the second half of a DAG id."""
+    return (
+        re.fullmatch(SUBDIRECTORY_PATTERN, text) is not None and text not in RESERVED_SUBDIRECTORIES
+    )
+
+
+def is_collection(text: str) -> bool:
+    """Tell whether `text` may name a collection that a pipeline writes to."""
+    return re.fullmatch(COLLECTION_PATTERN, text) is not None and text not in RESERVED_COLLECTIONS
+
+
+def dag_id(tenant: str, subdirectory: str) -> str:
+    """Name the DAG of a subdirectory."""
+    return f"{tenant}.{subdirectory}"
+
+
+def stopped_dag_id(tenant: str) -> str:
+    """Name the DAG that only says why a tenant that never was live cannot start."""
+    return f"{tenant}.stopped"
+
+
+def pool(tenant: str) -> str:
+    """Name the Airflow pool that holds a tenant's slots."""
+    return tenant
+
+
+def role(tenant: str) -> str:
+    """Name the Airflow role that sees one tenant's DAGs only."""
+    return f"tenant_{tenant}"
+
+
+def login(tenant: str) -> str:
+    """Name the user of a tenant, in Airflow and in MongoDB."""
+    return tenant
+
+
+def database(tenant: str) -> str:
+    """Name the MongoDB database of a tenant."""
+    return tenant
+
+
+def mongo_connection(tenant: str) -> str:
+    """Name the Airflow connection that carries a tenant's MongoDB login."""
+    return f"{PLATFORM_CONNECTION}_{tenant}"
+
+
+def inbox_asset(tenant: str, subdirectory: str) -> str:
+    """Name the asset whose events say that files have landed."""
+    return f"inbox.{tenant}.{subdirectory}"

@@ -1,0 +1,1 @@
+"""The platform in Airflow: the only package that imports it."""

@@ -1,0 +1,141 @@
+"""The tasks of a run: thin bodies around the batch path.
+
+Bodies import what they need: this file is parsed again and again, and before every task.
+"""
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from airflow.sdk import Context, get_current_context, task
+from airflow.sdk.exceptions import AirflowRuntimeError
+
+from mysimbdp import errors
+from mysimbdp.reporting import journal
+
+if TYPE_CHECKING:
+    from mysimbdp.batch.desk import Desk
+
+FILES_KEY = "files"
+#: Airflow keeps 250 characters of what it shows for a mapped task.
+_LONGEST_NAME = 200
+
+
+@task(multiple_outputs=False)
+def admit(tenant: str, subdirectory: str) -> list[list[str]]:
+    """Claim the files and check them against the agreement; return work units of ingestion ids."""
+    from mysimbdp.batch import admit as admission
+    from mysimbdp.orchestration import connections, params
+
+    context = get_current_context()
+    wanted = params.wanted_by(context)
+    with connections.open_desk(tenant, subdirectory) as desk:
+        units = admission.admit(
+            desk, context["run_id"], wanted.pattern, has_ended=_has_ended(context)
+        )
+        names = _file_names(desk, context["run_id"])
+    # The grid shows each mapped task by its files, not by a number.
+    context["ti"].xcom_push(FILES_KEY, [_label([names[i] for i in unit]) for unit in units])
+    return units
+
+
+@task(
+    multiple_outputs=False,
+    map_index_template=f"{{{{ ti.xcom_pull('admit', key='{FILES_KEY}')[ti.map_index] }}}}",
+)
+def ingest(tenant: str, subdirectory: str, unit: Sequence[str]) -> int:
+    """Ingest the files of one work unit; return how many. Takes one slot of the tenant's pool.
+
+    Raises:
+        IngestionFailedError: some files failed for good; the others are ingested.
+        TransientError: some files may work on the next attempt, which passes over what is done.
+
+    """
+    from mysimbdp.batch import ingest as ingestion
+    from mysimbdp.orchestration import connections
+    from mysimbdp.pipelines import sandbox
+
+    # When its supervisor is gone, the scheduler starts another copy: this one must not write on.
+    sandbox.die_with_parent()
+    interrupted: list[errors.TransientError] = []
+    with connections.open_desk(tenant, subdirectory, even_if_stopped=True) as desk:
+        for one in unit:
+            try:
+                ingestion.ingest(desk, one)
+            except errors.ServiceUnavailableError:
+                raise
+            except errors.TransientError as error:
+                interrupted.append(error)
+        if interrupted:
+            raise interrupted[0]
+        _raise_broken(desk, unit)
+    return len(unit)
+
+
+@task(multiple_outputs=False)
+def settle(tenant: str, subdirectory: str) -> dict[str, int]:
+    """Report, put every file of the run in its place, tell the contacts.
+
+    Raises:
+        IngestionFailedError: ingestions of this run failed; so the run is shown as failed.
+
+    """
+    from mysimbdp.batch import settle as settlement
+    from mysimbdp.orchestration import connections
+
+    run_id = get_current_context()["run_id"]
+    with connections.open_desk(tenant, subdirectory, even_if_stopped=True) as desk:
+        done = settlement.settle(desk, run_id)
+        names = _file_names(desk, run_id)
+    if done.failed:
+        raise errors.IngestionFailedError(
+            f"{len(done.failed)} file(s) failed: {_label([names[i] for i in done.failed])}. "
+            f"The reasons: mysimbdp ingestions --tenant {tenant}"
+        )
+    return {"loaded": len(done.loaded), "rejected": len(done.rejected)}
+
+
+def explain(message: str) -> None:
+    """Add the one task of a DAG that only tells why it cannot run."""
+
+    # The message is no argument of the task: Airflow would render it as a template, and it may
+    # repeat what a tenant wrote.
+    @task
+    def why_stopped() -> None:
+        raise errors.TenantStoppedError(message)
+
+    why_stopped()
+
+
+def _raise_broken(desk: Desk, unit: Sequence[str]) -> None:
+    """Show a unit as failed when some of its files failed for good."""
+    broken = [document for document in map(desk.ledger.read, unit) if document.get("cause")]
+    if broken:
+        first = broken[0]
+        raise errors.IngestionFailedError(
+            f"{len(broken)} of {len(unit)} file(s) failed, {first['name']} because of "
+            f"{first['cause']}: {first['error']}"
+        )
+
+
+def _has_ended(context: Context) -> Callable[[str], bool]:
+    def has_ended(run_id: str) -> bool:
+        try:
+            state = context["ti"].get_dagrun_state(context["dag"].dag_id, run_id)
+        except AirflowRuntimeError:
+            # A person deleted that run.
+            return True
+        return state in ("success", "failed")
+
+    return has_ended
+
+
+def _file_names(desk: Desk, run_id: str) -> dict[str, str]:
+    return {one["_id"]: one["name"] for one in desk.ledger.of_run(desk.dag_id, run_id)}
+
+
+def _label(names: Sequence[str]) -> str:
+    first = journal.one_line(names[0])[:_LONGEST_NAME]
+    return first if len(names) == 1 else f"{first} and {len(names) - 1} more"

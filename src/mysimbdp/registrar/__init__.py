@@ -1,0 +1,1 @@
+"""Make Airflow, coredms and the staging area equal to the committed files, by itself."""

@@ -1,0 +1,210 @@
+"""One pass over the committed files: find what differs in the servers and make it equal.
+
+Each step looks before it changes anything, so a pass may end anywhere and the next one finishes.
+A tenant is published, and so gets its DAGs, when everything it needs exists; one that left the
+tree is unpublished before anything of it is taken away. Data is never deleted here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets as generator
+from collections.abc import Iterable, Iterator, Sequence
+
+import attrs
+import structlog
+
+from mysimbdp import errors, naming, registry
+from mysimbdp.registrar import airflow_plan, airflow_state, connections, publication, staging
+from mysimbdp.registrar.airflow import Airflow
+from mysimbdp.registrar.changes import PLATFORM, Change
+from mysimbdp.registrar.mongo import Coredms
+from mysimbdp.secrets import SecretStore
+from mysimbdp.settings import Settings
+
+_log = structlog.get_logger(__name__)
+_PASSWORD_BYTES = 24
+
+
+@attrs.define
+class Registrar:
+    """Makes the servers equal to the committed files. One process at a time does this."""
+
+    settings: Settings
+    secrets: SecretStore
+    coredms: Coredms
+    airflow: Airflow
+    _changes: list[Change] = attrs.field(factory=list, init=False)
+    _refusals: dict[str, str] = attrs.field(factory=dict, init=False)
+    _must_parse: bool = attrs.field(default=False, init=False)
+
+    def reconcile(self) -> list[Change]:
+        """Do one pass; return what was changed, nothing if all was in order.
+
+        Raises:
+            TransientError: a server does not answer; what was done until then stays done.
+            ConfigurationError: the tree is not there, or a server refuses the registrar itself.
+
+        """
+        self._changes = []
+        committed = self._read_tree()
+        # Stopping and withdrawing need no server, so they never wait for one.
+        self._publish(committed, ready=())
+        self._request_parse()
+        self.coredms.observe()
+        state = self.airflow.observe()
+        self._ensure_platform(state)
+        self._publish(committed, ready=self._ensure_tenants(committed, state))
+        self._request_parse()
+        self._withdraw({tenant.tenant for tenant in committed}, state)
+        return self._changes
+
+    def _read_tree(self) -> tuple[registry.RegisteredTenant, ...]:
+        if not self.settings.constraints.is_dir():
+            # A tree that is not mounted must not look like one without tenants.
+            raise errors.ConfigurationError(
+                f"The folder {self.settings.constraints} with the service agreements is not there; "
+                "nothing is changed until it is."
+            )
+        committed = []
+        for tenant in registry.load_tree(self.settings.home):
+            with self._refusals_of(tenant.tenant):
+                if not naming.is_tenant(tenant.tenant):
+                    raise errors.ConfigurationError(str(tenant.problems[0]))
+                if not tenant.withdrawn:
+                    committed.append(tenant)
+        return tuple(committed)
+
+    def _read_registry(self) -> tuple[registry.RegisteredTenant, ...]:
+        try:
+            return registry.read(self.settings.registry)
+        except errors.ConfigurationError as error:
+            _log.warning("the registry is written anew", reason=str(error))
+            return ()
+
+    def _publish(
+        self, committed: Sequence[registry.RegisteredTenant], ready: Iterable[str]
+    ) -> None:
+        published = self._read_registry()
+        chosen = publication.decide(committed, published, frozenset(ready))
+        changes = publication.describe(published, chosen)
+        if not changes and self.settings.registry.exists():
+            return
+        registry.publish(self.settings.registry, chosen)
+        self._must_parse = True
+        for change in changes:
+            self._record(change.tenant, [change.change])
+
+    def _request_parse(self) -> None:
+        """Have new and gone DAGs seen at once; without this they wait for the next interval."""
+        if self._must_parse:
+            try:
+                self.airflow.reparse()
+            except errors.TransientError:
+                return
+            self._must_parse = False
+
+    def _ensure_platform(self, state: airflow_state.State) -> None:
+        password = self.secrets.ensure("mongo/platform")
+        self._record(PLATFORM, self.coredms.ensure_platform(password))
+        wished = connections.platform(self.settings, self.secrets)
+        self._send(airflow_plan.plan_platform(state, wished))
+
+    def _ensure_tenants(
+        self, committed: Iterable[registry.RegisteredTenant], state: airflow_state.State
+    ) -> list[str]:
+        ready = []
+        for tenant in committed:
+            with self._refusals_of(tenant.tenant):
+                self._ensure_tenant(tenant, state)
+                ready.append(tenant.tenant)
+        return ready
+
+    def _ensure_tenant(
+        self, registered: registry.RegisteredTenant, state: airflow_state.State
+    ) -> None:
+        tenant = registered.tenant
+        agreement, registration = registered.agreement, registered.registration
+        if registered.stopped or agreement is None or registration is None:
+            # Whatever else it has stays as it is until its files are put right.
+            self._send(airflow_plan.plan_role(state, tenant))
+            return
+        self._record(tenant, staging.ensure(self.settings.staging, tenant, registration.batch))
+        password = self.secrets.ensure(_mongo_secret(tenant))
+        self._record(tenant, self.coredms.ensure_tenant(tenant, password))
+        login, is_new = self._airflow_password(tenant)
+        needs = airflow_plan.Needs(
+            tenant=tenant,
+            slots=agreement.service_agreement.max_concurrent_ingestions,
+            connection=connections.tenant(self.settings, self.secrets, tenant),
+            password=login,
+            password_is_new=is_new,
+        )
+        self._send(airflow_plan.plan_tenant(state, needs))
+        # Written last: a password that Airflow may not have yet is made up again.
+        self.secrets.ensure(_airflow_secret(tenant), login)
+
+    def _airflow_password(self, tenant: str) -> tuple[str, bool]:
+        try:
+            return self.secrets.read(_airflow_secret(tenant)), False
+        except errors.SecretMissingError:
+            return generator.token_urlsafe(_PASSWORD_BYTES), True
+
+    def _withdraw(self, tenants: set[str], state: airflow_state.State) -> None:
+        left = {
+            *self.coredms.find_leftovers(tenants),
+            *airflow_state.find_leftovers(state, tenants),
+            *(name for name in self._secret_owners() if name not in tenants),
+        }
+        for tenant in sorted(left):
+            with self._refusals_of(tenant):
+                self._take_away(tenant, state)
+
+    def _take_away(self, tenant: str, state: airflow_state.State) -> None:
+        self._record(tenant, self.coredms.revoke(tenant))
+        self._send(airflow_plan.plan_login_removal(state, tenant))
+        self._forget_secrets(tenant)
+        places = airflow_plan.plan_place_removal(state, tenant)
+        if places and not self.airflow.has_dags(tenant):
+            self._send(places)
+
+    def _secret_owners(self) -> set[str]:
+        folders = (self.secrets.folder / name for name in ("mongo/tenants", "airflow/tenants"))
+        names = {path.name for folder in folders if folder.is_dir() for path in folder.iterdir()}
+        return {name for name in names if naming.is_tenant(name)}
+
+    def _forget_secrets(self, tenant: str) -> None:
+        if tenant in self._secret_owners():
+            self.secrets.forget(_mongo_secret(tenant))
+            self.secrets.forget(_airflow_secret(tenant))
+            self._record(tenant, ["secrets forgotten"])
+
+    def _send(self, requests: Iterable[airflow_plan.Request]) -> None:
+        for request in requests:
+            self.airflow.send(request)
+            self._record(request.tenant, [request.change])
+
+    def _record(self, tenant: str, changes: Iterable[str]) -> None:
+        for change in changes:
+            self._changes.append(Change(tenant, change))
+            _log.info("changed", tenant=tenant, change=change)
+
+    @contextlib.contextmanager
+    def _refusals_of(self, tenant: str) -> Iterator[None]:
+        """Say once why something cannot be done for a tenant; the others go on."""
+        try:
+            yield
+        except (errors.TerminalError, errors.StagingError) as error:
+            if self._refusals.get(tenant) != str(error):
+                self._refusals[tenant] = str(error)
+                _log.error("refused", tenant=tenant, reason=str(error))
+        else:
+            self._refusals.pop(tenant, None)
+
+
+def _mongo_secret(tenant: str) -> str:
+    return f"mongo/tenants/{naming.login(tenant)}"
+
+
+def _airflow_secret(tenant: str) -> str:
+    return f"airflow/tenants/{naming.login(tenant)}"

@@ -1,0 +1,1 @@
+"""What became of every ingestion: reports, logs, statistics, plots and mail."""

@@ -1,0 +1,1 @@
+"""Sample data: taxi trips of any size, small public sets, and one file for each violation."""

@@ -1,0 +1,1 @@
+"""Where rows go: encoded in the child process, written by the parent."""

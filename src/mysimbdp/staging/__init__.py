@@ -1,0 +1,1 @@
+"""The staging area: where a tenant's files land, and where they go."""
