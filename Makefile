@@ -39,8 +39,9 @@ $(INSTALLED): $(LOCKS) pyproject.toml
 	$(BIN)/uv pip install --quiet --no-deps -e .
 	@touch $@
 
-run: $(INSTALLED) ## Start the whole platform on this machine.
+run: $(INSTALLED) ## Start the whole platform on this machine and bring the sample files through.
 	@$(BIN)/mysimbdp up
+	@$(BIN)/mysimbdp demo
 
 stop: $(INSTALLED) ## End every process that `make run` started.
 	@$(BIN)/mysimbdp down

@@ -11,7 +11,6 @@ import hashlib
 import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 import attrs
@@ -23,31 +22,12 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from mysimbdp import errors
+from mysimbdp.reporting.report import State
 from mysimbdp.sinks.drivers import translated
 from mysimbdp.sinks.ids import KEY_BYTES
 
 _MAX_KEY_TRIES = 8
 _AWARE: CodecOptions[Any] = CodecOptions(tz_aware=True, tzinfo=UTC)
-
-
-class State(StrEnum):
-    """How far an ingestion is."""
-
-    #: The file is the platform's; it was not judged yet.
-    CLAIMED = "claimed"
-    #: The file keeps the agreement and waits for a slot.
-    ADMITTED = "admitted"
-    #: A child is working on it.
-    LOADING = "loading"
-    #: Every row is in the database or in the reject store.
-    STORED = "stored"
-    #: The file violates the agreement.
-    REFUSED = "refused"
-    #: The work failed for a named cause.
-    BROKEN = "broken"
-    LOADED = "loaded"
-    REJECTED = "rejected"
-    FAILED = "failed"
 
 
 TERMINAL = (State.LOADED, State.REJECTED, State.FAILED)

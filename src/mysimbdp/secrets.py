@@ -10,7 +10,8 @@ import attrs
 
 from mysimbdp import errors
 
-_PASSWORD_BYTES = 24
+#: 64 characters: signing keys of SHA-512 want no fewer.
+_PASSWORD_BYTES = 48
 
 
 @attrs.frozen

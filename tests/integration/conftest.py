@@ -82,8 +82,8 @@ def workshop(mongod, platform_database, tenant_name, tmp_path):
         (home / "constraints" / f"{tenant}.yaml").write_text(
             AGREEMENT.format(**DEFAULTS | agreement)
         )
-        (folder / "code.py").write_text(textwrap.dedent(script or code))
-        entry = "script: code.py" if script else "callable: code:ingest"
+        (folder / "pipeline.py").write_text(textwrap.dedent(script or code))
+        entry = "script: pipeline.py" if script else "callable: pipeline:ingest"
         lines = textwrap.indent(textwrap.dedent(pipeline or ""), "    ")
         (folder / "pipelines.yaml").write_text(
             f"batch:\n  files:\n    {entry}\n    collection: rows\n{lines}\n"

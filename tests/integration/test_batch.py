@@ -125,7 +125,7 @@ def test_a_failed_file_may_be_sent_again(workshop):
     shop.land("trips.csv", CSV)
     run(shop, "first")
     folder = shop.desk.settings.tenant_pipelines / shop.desk.tenant.tenant
-    (folder / "code.py").write_text("def ingest(batch): return batch")
+    (folder / "pipeline.py").write_text("def ingest(batch): return batch")
     shop.land("trips.csv", CSV)
 
     (report,) = run(shop, "second")
@@ -276,7 +276,7 @@ def test_an_archived_file_is_ingested_again_without_duplicates_and_with_the_code
     shop.land("trips.csv", CSV)
     (first,) = run(shop, "first")
     folder = shop.desk.settings.tenant_pipelines / shop.desk.tenant.tenant
-    (folder / "code.py").write_text(
+    (folder / "pipeline.py").write_text(
         "def ingest(batch): return batch.append_column('new', batch['name'])"
     )
 

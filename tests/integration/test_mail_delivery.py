@@ -19,7 +19,7 @@ class Mailbox(Message):
         self.recipients = []
         self.answer = None
 
-    async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802
+    async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: ARG002, N802
         if address.startswith("gone@"):
             return "550 no such mailbox"
         envelope.rcpt_tos.append(address)

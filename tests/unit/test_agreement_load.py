@@ -1,12 +1,14 @@
 """Reading committed YAML: a value, or every problem at once, with file and key."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mysimbdp.agreements import load
 from mysimbdp.agreements.model import Agreement
 
+#: A busy machine is no failure.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 FILE = "constraints/acme.yaml"
 GOOD = """\
 data_constraints:
@@ -198,6 +200,7 @@ JSON = st.recursive(
 KEYS = ("data_constraints", "service_agreement", "plan", "contacts")
 
 
+@UNHURRIED
 @given(data=JSON | st.fixed_dictionaries({}, optional=dict.fromkeys(KEYS, JSON)))
 def test_whatever_the_data_it_becomes_a_value_or_problems_never_an_exception(data):
     value, problems = load.validate(Agreement, data, FILE)

@@ -38,8 +38,10 @@ def test_a_loaded_file_has_its_times_and_true(tmp_path):
     log.append(ingestion())
     assert log.path.read_text().splitlines() == [
         "tenant,path,bytes,start,end,duration,success,error",
-        "tenant2,staging/tenant2/taxi/taxi-data.csv,107029978,2024-03-14T23:43:36.544Z,"
-        "2024-03-14T23:44:03.416Z,0:00:26.872334,True,",
+        (
+            "tenant2,staging/tenant2/taxi/taxi-data.csv,107029978,2024-03-14T23:43:36.544Z,"
+            "2024-03-14T23:44:03.416Z,0:00:26.872334,True,"
+        ),
     ]
 
 

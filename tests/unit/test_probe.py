@@ -11,12 +11,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mysimbdp.agreements.model import FileType
 from mysimbdp.staging import probe
 
+#: A busy machine is no failure.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 BOM = b"\xef\xbb\xbf"
 RECORDS = [{"name": "Zoë €😀", "n": 12345678901234567890, "x": [1.5, True, None, {}]}] * 2
 JSON_ARRAY = json.dumps(RECORDS, ensure_ascii=False).encode()
@@ -145,11 +147,13 @@ def test_an_entity_bomb_is_refused_before_it_grows():
     assert classify(bomb).format is None
 
 
+@UNHURRIED
 @given(head=st.binary(max_size=200), is_whole=st.booleans())
 def test_any_bytes_get_an_answer(head, is_whole):
     assert classify(head, is_whole=is_whole).reason
 
 
+@UNHURRIED
 @given(
     rows=st.lists(
         st.dictionaries(st.text(), st.integers() | st.text() | st.none()), min_size=1, max_size=5

@@ -1,12 +1,14 @@
 """Sizes, rates and durations as agreements write them."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from mysimbdp.agreements.quantity import Duration, Rate, Size
 
+#: A busy machine is no failure.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 UNITS = {"B": 1, "KB": 2**10, "MB": 2**20, "GB": 2**30, "TB": 2**40}
 KINDS = [Size, Rate, Duration]
 
@@ -35,6 +37,7 @@ def test_a_duration_is_counted_in_seconds(text, expected):
     assert Duration(text).seconds == expected
 
 
+@UNHURRIED
 @given(number=st.integers(1, 10**6), unit=st.sampled_from(sorted(UNITS)))
 def test_every_whole_size_is_counted_exactly_and_keeps_its_text(number, unit):
     size = Size(f"{number}{unit}")
@@ -46,12 +49,14 @@ def test_every_whole_size_is_counted_exactly_and_keeps_its_text(number, unit):
     )
 
 
+@UNHURRIED
 @given(kibibytes=st.decimals("0.001", "9999999", places=3))
 def test_a_decimal_size_is_never_off_by_a_rounding_error(kibibytes):
     assert Size(f"{kibibytes}KB").bytes == int(kibibytes * 1024)
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@UNHURRIED
 @given(data=st.data())
 def test_a_quantity_survives_json_unchanged(kind, data):
     quantity = kind(data.draw(st.from_regex(kind.PATTERN, fullmatch=True).filter(_fits(kind))))

@@ -25,15 +25,15 @@ def secrets(settings):
 
 
 @pytest.fixture
-def needs(settings, secrets):
-    def make(tenant="acme", slots=2, *, password_is_new=False):
-        return airflow_plan.Needs(
-            tenant=tenant,
-            slots=slots,
-            connection=connections.tenant(settings, secrets, tenant),
-            password="airflow-password",
-            password_is_new=password_is_new,
-        )
+def plan(settings, secrets):
+    """Give a function that plans all that a tenant needs."""
+
+    def make(state, tenant="acme", slots=2, *, is_new=False):
+        connection = connections.tenant(settings, secrets, tenant)
+        return [
+            *airflow_plan.plan_login(state, tenant, "airflow-password", is_new=is_new),
+            *airflow_plan.plan_place(state, tenant, slots, connection),
+        ]
 
     return make
 
@@ -49,19 +49,19 @@ def carry_out(airflow, requests):
     return [request.change for request in requests]
 
 
-def test_a_new_tenant_gets_role_login_pool_and_connection(airflow, needs):
-    carry_out(airflow, airflow_plan.plan_tenant(airflow.observe(), needs(slots=7)))
+def test_a_new_tenant_gets_role_login_pool_and_connection(airflow, plan):
+    carry_out(airflow, plan(airflow.observe(), slots=7))
 
     state = airflow.observe()
     assert state.users["acme"] == {"tenant_acme"}
     assert state.pools["acme"]["slots"] == 7
     assert state.pools["acme"]["include_deferred"] is False
     assert state.connections["mysimbdp_mongo_acme"]["login"] == "acme"
-    assert airflow_plan.plan_tenant(state, needs(slots=7)) == []
+    assert plan(state, slots=7) == []
 
 
-def test_a_tenants_role_opens_nothing_that_airflow_cannot_narrow_to_the_tenant(airflow, needs):
-    carry_out(airflow, airflow_plan.plan_tenant(airflow.observe(), needs()))
+def test_a_tenants_role_opens_nothing_that_airflow_cannot_narrow_to_the_tenant(airflow, plan):
+    carry_out(airflow, plan(airflow.observe()))
 
     readable = {
         what for action, what in airflow.kept["roles"]["tenant_acme"] if action == "can_read"
@@ -69,82 +69,80 @@ def test_a_tenants_role_opens_nothing_that_airflow_cannot_narrow_to_the_tenant(a
     assert not readable & {"DAGs", "Pools", "Connections", "Variables", "Assets", "Audit Logs"}
 
 
-def test_an_interruption_anywhere_is_finished_by_the_next_plan(needs):
+def test_an_interruption_anywhere_is_finished_by_the_next_plan(plan):
     whole = AirflowInMemory()
-    steps = len(carry_out(whole, airflow_plan.plan_tenant(whole.observe(), needs())))
+    steps = len(carry_out(whole, plan(whole.observe())))
     for done in range(steps):
         airflow = AirflowInMemory(breaks_after=done)
         with pytest.raises(BrokenOffError):
-            carry_out(airflow, airflow_plan.plan_tenant(airflow.observe(), needs()))
+            carry_out(airflow, plan(airflow.observe()))
         airflow.breaks_after = None
-        carry_out(airflow, airflow_plan.plan_tenant(airflow.observe(), needs()))
+        carry_out(airflow, plan(airflow.observe()))
 
         assert airflow.kept == whole.kept
     assert steps == 4
 
 
-def test_a_changed_agreement_resizes_the_pool_and_nothing_else(airflow, needs):
-    carry_out(airflow, airflow_plan.plan_tenant(airflow.observe(), needs(slots=2)))
+def test_a_changed_agreement_resizes_the_pool_and_nothing_else(airflow, plan):
+    carry_out(airflow, plan(airflow.observe(), slots=2))
 
-    changes = carry_out(airflow, airflow_plan.plan_tenant(airflow.observe(), needs(slots=5)))
+    changes = carry_out(airflow, plan(airflow.observe(), slots=5))
 
     assert changes == ["pool resized from 2 to 5 slots"]
     assert airflow.kept["pools"]["acme"]["slots"] == 5
 
 
-def test_a_role_keeps_the_tenants_dags_and_loses_what_it_must_not_have(airflow, needs):
-    carry_out(airflow, airflow_plan.plan_tenant(airflow.observe(), needs()))
+def test_a_role_keeps_the_tenants_dags_and_loses_what_it_must_not_have(airflow, plan):
+    carry_out(airflow, plan(airflow.observe()))
     own = {("can_read", "DAG:acme.taxi"), ("can_create", "DAG Run:acme.taxi")}
     foreign = {("can_read", "DAG:other.taxi"), ("can_read", "Connections")}
     airflow.kept["roles"]["tenant_acme"] |= own | foreign
 
-    changes = carry_out(airflow, airflow_plan.plan_tenant(airflow.observe(), needs()))
+    changes = carry_out(airflow, plan(airflow.observe()))
 
     assert changes == ["role corrected"]
     assert airflow.kept["roles"]["tenant_acme"] == airflow_state.TENANT_PERMISSIONS | own
 
 
-def test_a_password_that_the_tenant_chose_is_left_alone(airflow, needs):
-    carry_out(airflow, airflow_plan.plan_tenant(airflow.observe(), needs()))
+def test_a_password_that_the_tenant_chose_is_left_alone(airflow, plan):
+    carry_out(airflow, plan(airflow.observe()))
 
-    assert airflow_plan.plan_tenant(airflow.observe(), needs()) == []
-    changes = carry_out(
-        airflow, airflow_plan.plan_tenant(airflow.observe(), needs(password_is_new=True))
-    )
+    assert plan(airflow.observe()) == []
+    changes = carry_out(airflow, plan(airflow.observe(), is_new=True))
     assert changes == ["password of the login set"]
 
 
-def test_a_login_never_takes_over_somebody_elses_user(airflow, needs):
+def test_a_login_never_takes_over_somebody_elses_user(airflow, plan):
     airflow.kept["users"]["acme"] = frozenset({"Admin"})
 
     with pytest.raises(
         airflow_plan.NameTakenError, match=r"a user acme with the roles \['Admin'\]"
     ):
-        airflow_plan.plan_tenant(airflow.observe(), needs())
+        plan(airflow.observe())
 
 
-def test_no_password_is_shown_when_a_request_is_printed(airflow, needs, secrets):
-    text = repr(airflow_plan.plan_tenant(airflow.observe(), needs())) + repr(needs())
+def test_no_password_is_shown_when_a_request_is_printed(airflow, secrets, plan):
+    text = repr(plan(airflow.observe()))
 
     assert "airflow-password" not in text
     assert secrets.read("mongo/tenants/acme") not in text
 
 
-def test_a_connection_with_a_stale_password_is_corrected(airflow, settings, secrets, needs):
-    carry_out(airflow, airflow_plan.plan_tenant(airflow.observe(), needs()))
+def test_a_connection_with_a_stale_password_is_corrected(airflow, settings, secrets, plan):
+    carry_out(airflow, plan(airflow.observe()))
     secrets.write("mongo/tenants/acme", "another")
 
-    changes = carry_out(airflow, airflow_plan.plan_tenant(airflow.observe(), needs()))
+    changes = carry_out(airflow, plan(airflow.observe()))
 
     assert changes == ["connection mysimbdp_mongo_acme corrected"]
-    assert airflow_plan.plan_tenant(airflow.observe(), needs()) == []
+    assert plan(airflow.observe()) == []
 
 
-def test_a_tenants_connection_that_was_changed_by_hand_is_corrected(airflow, needs):
-    carry_out(airflow, airflow_plan.plan_tenant(airflow.observe(), needs()))
+def test_a_tenants_connection_that_was_changed_by_hand_is_corrected(airflow, plan):
+    carry_out(airflow, plan(airflow.observe()))
     airflow.kept["connections"]["mysimbdp_mongo_acme"]["host"] = "elsewhere"
 
-    carry_out(airflow, airflow_plan.plan_tenant(airflow.observe(), needs()))
+    carry_out(airflow, plan(airflow.observe()))
 
     assert airflow.kept["connections"]["mysimbdp_mongo_acme"]["host"] == "127.0.0.1"
 
@@ -191,8 +189,8 @@ def test_the_connection_of_several_hosts_keeps_them_all_and_the_options(secrets,
     assert json.loads(body["extra"]) == {"authSource": "acme", "replicaSet": "rs", "tls": True}
 
 
-def test_only_what_the_registrar_made_counts_as_left_over(airflow, needs):
-    carry_out(airflow, airflow_plan.plan_tenant(airflow.observe(), needs()))
+def test_only_what_the_registrar_made_counts_as_left_over(airflow, plan):
+    carry_out(airflow, plan(airflow.observe()))
     airflow.kept["pools"]["default_pool"] = {"name": "default_pool", "description": "Default pool"}
     airflow.kept["roles"]["tenant_watchers"] = frozenset({("can_read", "DAGs")})
     airflow.kept["users"]["anna"] = frozenset({"Viewer"})
@@ -202,8 +200,8 @@ def test_only_what_the_registrar_made_counts_as_left_over(airflow, needs):
 
 
 @pytest.mark.parametrize("left", ["pools", "roles", "users", "connections"])
-def test_a_half_removed_tenant_is_still_found_by_what_is_left(airflow, needs, left):
-    carry_out(airflow, airflow_plan.plan_tenant(airflow.observe(), needs()))
+def test_a_half_removed_tenant_is_still_found_by_what_is_left(airflow, left, plan):
+    carry_out(airflow, plan(airflow.observe()))
     for kind in airflow.kept:
         if kind != left:
             airflow.kept[kind].clear()
@@ -211,9 +209,9 @@ def test_a_half_removed_tenant_is_still_found_by_what_is_left(airflow, needs, le
     assert airflow_state.find_leftovers(airflow.observe(), set()) == ["acme"]
 
 
-def test_a_withdrawn_tenant_leaves_nothing_in_airflow(airflow, needs):
-    carry_out(airflow, airflow_plan.plan_tenant(airflow.observe(), needs()))
-    carry_out(airflow, airflow_plan.plan_tenant(airflow.observe(), needs("other")))
+def test_a_withdrawn_tenant_leaves_nothing_in_airflow(airflow, plan):
+    carry_out(airflow, plan(airflow.observe()))
+    carry_out(airflow, plan(airflow.observe(), "other"))
     airflow.kept["roles"]["tenant_acme"] |= {("can_read", "DAG:acme.taxi")}
 
     carry_out(airflow, airflow_plan.plan_login_removal(airflow.observe(), "acme"))

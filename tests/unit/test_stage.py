@@ -1,5 +1,6 @@
 import errno
 import os
+import signal
 
 import pytest
 import typer
@@ -32,6 +33,10 @@ def make_file(tmp_path):
     return make
 
 
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_a_file_arrives_whole_and_every_byte_is_counted(inbox, make_file):
     content = os.urandom(40 * 2**20)
     counts = []
@@ -39,7 +44,7 @@ def test_a_file_arrives_whole_and_every_byte_is_counted(inbox, make_file):
     assert target.read_bytes() == content
     assert sum(counts) == len(content)
     assert len(counts) > 1
-    assert os.listdir(inbox) == ["big.csv"]
+    assert names(inbox) == ["big.csv"]
 
 
 def test_an_empty_file_arrives_too(inbox, make_file):
@@ -51,7 +56,7 @@ def test_a_file_that_waits_is_never_replaced(inbox, make_file):
     with pytest.raises(errors.UsageError, match=r"taxi\.csv waits in the inbox already"):
         delivery.deliver(make_file("taxi.csv", b"second"), inbox, SILENT)
     assert (inbox / "taxi.csv").read_bytes() == b"first"
-    assert os.listdir(inbox) == ["taxi.csv"]
+    assert names(inbox) == ["taxi.csv"]
 
 
 def test_while_it_is_copied_the_inbox_shows_nothing(inbox, make_file):
@@ -59,11 +64,11 @@ def test_while_it_is_copied_the_inbox_shows_nothing(inbox, make_file):
     delivery.deliver(
         make_file("taxi.csv"),
         inbox,
-        lambda _: listed.append((area.Area(*_place(inbox)).ready(), os.listdir(inbox))),
+        lambda _: listed.append((area.Area(*_place(inbox)).ready(), names(inbox))),
     )
-    ((ready, names),) = listed
+    ((ready, hidden),) = listed
     assert ready == []
-    assert all(name.startswith(".") and name.endswith(".part") for name in names)
+    assert all(name.startswith(".") and name.endswith(".part") for name in hidden)
 
 
 def _place(inbox):
@@ -76,7 +81,7 @@ def test_an_interrupted_copy_leaves_nothing_behind(inbox, make_file):
 
     with pytest.raises(KeyboardInterrupt):
         delivery.deliver(make_file("taxi.csv"), inbox, interrupt)
-    assert os.listdir(inbox) == []
+    assert names(inbox) == []
 
 
 def test_a_file_that_changes_under_the_copy_is_refused(inbox, make_file):
@@ -88,7 +93,7 @@ def test_a_file_that_changes_under_the_copy_is_refused(inbox, make_file):
 
     with pytest.raises(errors.UsageError, match="changed while it was copied"):
         delivery.deliver(source, inbox, append)
-    assert os.listdir(inbox) == []
+    assert names(inbox) == []
 
 
 def test_between_file_systems_the_copy_is_the_same(inbox, make_file, monkeypatch):
@@ -104,7 +109,7 @@ def test_between_file_systems_the_copy_is_the_same(inbox, make_file, monkeypatch
 
 
 def test_a_missing_inbox_is_one_sentence(tmp_path, make_file):
-    with pytest.raises(errors.StagingError, match="could not be staged in .*: No such file"):
+    with pytest.raises(errors.StagingError, match=r"could not be staged in .*: No such file"):
         delivery.deliver(make_file("taxi.csv"), tmp_path / "absent", SILENT)
 
 
@@ -123,7 +128,10 @@ def run(inbox, tmp_path, monkeypatch):
     def command(*words):
         return CliRunner().invoke(app, ["stage", *map(str, words)])
 
-    return command
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield command
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def tenant2(problems=()):
@@ -151,7 +159,7 @@ def tenant2(problems=()):
 def test_several_files_land_and_the_command_says_where_and_how_to_follow(run, inbox, make_file):
     result = run("tenant2", "taxi", make_file("a.csv"), make_file("b.csv"))
     assert result.exit_code == 0
-    assert sorted(os.listdir(inbox)) == ["a.csv", "b.csv"]
+    assert names(inbox) == ["a.csv", "b.csv"]
     assert f"Staged {inbox / 'a.csv'}" in result.output
     assert "mysimbdp ingestions --tenant tenant2" in result.output
 
@@ -171,7 +179,7 @@ def test_every_problem_has_its_line_and_nothing_is_copied(run, inbox, make_file,
         make_file("waits.csv"),
     )
     assert result.exit_code == 1
-    assert os.listdir(inbox) == ["waits.csv"]
+    assert names(inbox) == ["waits.csv"]
     lines = result.output.splitlines()
     for words in (
         "absent.csv cannot be staged: No such file",

@@ -15,10 +15,12 @@ import pytest
 from lxml import etree
 from pyarrow import csv as arrow_csv
 
-from mysimbdp import sdk
+from mysimbdp import registry, sdk
+from mysimbdp.pipelines import accounting, readers
 from mysimbdp.samples import public, taxi
 
-TENANTS = Path(__file__).parents[2] / "tenant_pipelines"
+ROOT = Path(__file__).parents[2]
+TENANTS = ROOT / "tenant_pipelines"
 CODE = sorted(TENANTS.glob("*/*.py"))
 
 
@@ -161,6 +163,35 @@ def test_a_station_without_usable_coordinates_is_refused(record):
     (result,) = load("tenant2", "stations").ingest([record])
     assert isinstance(result, sdk.Reject)
     assert result.reason.startswith("no usable coordinates")
+
+
+@pytest.mark.parametrize(
+    ("pipeline_id", "file", "rows", "rejects"),
+    [
+        ("tenant1.taxi", "trips.csv", 500, 0),
+        ("tenant1.weather", public.WEATHER, 1_461, 0),
+        ("tenant2.taxi", "trips.csv", 500, 56),
+        ("tenant2.cars", public.CARS_ARRAY, 406, 0),
+        ("tenant2.cars", public.CARS_LINES, 406, 0),
+        ("tenant2.stations", public.STATIONS, public.STATION_COUNT, 0),
+    ],
+)
+def test_each_callable_works_as_registered_on_its_sample(folder, pipeline_id, file, rows, rejects):
+    tenant, subdirectory = pipeline_id.split(".")
+    (found,) = [one for one in registry.load_tree(ROOT) if one.tenant == tenant]
+    pipeline = found.registration.batch[subdirectory]
+    module, function = pipeline.callable.split(":")
+    ingest = getattr(load(tenant, module), function)
+    options = readers.ReadOptions(
+        columns=dict(pipeline.columns), missing=pipeline.missing, xml_row=pipeline.xml_row
+    )
+    (file_format,) = pipeline.formats
+    with (folder / file).open("rb") as stream:
+        (block,) = readers.read_blocks(stream, file_format, options)
+    accounted = accounting.account(ingest(readers.to_batch(block, pipeline.batch)), len(block.rows))
+    assert block.rows_read == rows
+    assert not block.rejects
+    assert len(accounted.rejects) == rejects
 
 
 @pytest.mark.parametrize("path", CODE, ids=lambda path: f"{path.parent.name}/{path.name}")

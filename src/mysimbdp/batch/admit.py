@@ -14,7 +14,7 @@ from mysimbdp import errors, ledger
 from mysimbdp.agreements import admission
 from mysimbdp.batch import inspect, units
 from mysimbdp.batch.desk import Desk
-from mysimbdp.ledger import State
+from mysimbdp.reporting.report import State
 from mysimbdp.staging import area
 
 #: A run takes at most so many files; the next run, which the watcher starts, takes the rest.

@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from mysimbdp import errors, ledger
 from mysimbdp.batch.desk import Desk
-from mysimbdp.ledger import State
 from mysimbdp.pipelines import protocol, runner
 from mysimbdp.pipelines.causes import Cause
+from mysimbdp.reporting.report import State
 from mysimbdp.sinks.mongo import MongoSink
 
 

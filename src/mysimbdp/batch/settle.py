@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import attrs
 
 from mysimbdp import ledger
 from mysimbdp.batch.desk import Desk
-from mysimbdp.ledger import TERMINAL, State
+from mysimbdp.ledger import TERMINAL
 from mysimbdp.pipelines.causes import Cause
 from mysimbdp.reporting import email, report, tenant_log
+from mysimbdp.reporting.report import State
 
 
 @attrs.frozen(kw_only=True)
@@ -71,7 +73,7 @@ def _keep(desk: Desk, document: dict[str, Any]) -> None:
 
 def _give_up(desk: Desk, document: dict[str, Any]) -> None:
     """Take a failed file's rows back and set it aside; what was loaded earlier stays."""
-    facts = {
+    facts: dict[str, Any] = {
         "cause": document.get("cause") or Cause.UNAVAILABLE,
         "error": document.get("error")
         or "The servers did not answer within all retries; stage the file again later.",
@@ -79,6 +81,7 @@ def _give_up(desk: Desk, document: dict[str, Any]) -> None:
     }
     if not document["reingested"] and document["attempt"]:
         desk.sink_for(document).undo()
+        facts |= {"rows_stored": 0, "rows_replayed": 0}
     desk.ledger.release(document)
     _close(desk, document | facts, State.FAILED, **facts)
 
@@ -162,9 +165,22 @@ def _mail(desk: Desk, documents: list[dict[str, Any]]) -> None:
         [report.from_document(document) for document in unsaid],
         {document["_id"]: _place(desk, document) for document in unsaid},
     )
-    desk.mailer.send(message)
     for document in unsaid:
-        desk.ledger.note(document["_id"], mailed_at=ledger.now())
+        desk.ledger.note(document["_id"], mailed_at=ledger.now(), **_send(desk, message))
+
+
+def _send(desk: Desk, message: EmailMessage) -> dict[str, str]:
+    """Send the mail; a refusal for good is put on record, for nobody could ever send it."""
+    try:
+        refused = desk.mailer.send(message)
+    except email.MailRefusedError as error:
+        desk.log.write("ERROR", desk.subdirectory, "-", str(error))
+        return {"mail_error": str(error)}
+    if refused:
+        sentence = f"The mail server refused the contacts {', '.join(refused)}."
+        desk.log.write("ERROR", desk.subdirectory, "-", sentence)
+        return {"mail_error": sentence}
+    return {}
 
 
 def _place(desk: Desk, document: dict[str, Any]) -> Path:

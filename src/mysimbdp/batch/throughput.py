@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pymongo
@@ -28,10 +28,13 @@ class Throughput:
         cost_ms = round(wanted_bytes / self.bytes_per_second * 1000)
         begin = {"$max": [{"$ifNull": ["$paid_until", "$$NOW"]}, "$$NOW"]}
         with translated(f"reserving throughput for {self.tenant}"):
-            bucket: dict[str, Any] = self.buckets.find_one_and_update(
-                {"_id": self.tenant},
-                [{"$set": {"paid_until": {"$add": [begin, cost_ms]}, "asked_at": "$$NOW"}}],
-                upsert=True,
-                return_document=pymongo.ReturnDocument.AFTER,
+            bucket = cast(
+                "dict[str, Any]",
+                self.buckets.find_one_and_update(
+                    {"_id": self.tenant},
+                    [{"$set": {"paid_until": {"$add": [begin, cost_ms]}, "asked_at": "$$NOW"}}],
+                    upsert=True,
+                    return_document=pymongo.ReturnDocument.AFTER,
+                ),
             )
         return float((bucket["paid_until"] - bucket["asked_at"]).total_seconds())

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from mysimbdp import errors
-from mysimbdp.cli import check, demo, ingestions, stack, stage, tenant
+from mysimbdp.cli import airflow, check, demo, ingestions, stack, stage, tenant
 
 app = typer.Typer(
     name="mysimbdp",
@@ -17,7 +17,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for part in (check, stage, ingestions, stack, demo):
+for part in (check, stage, ingestions, stack, demo, airflow):
     part.register(app)
 app.add_typer(tenant.app, name="tenant")
 

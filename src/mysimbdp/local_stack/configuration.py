@@ -46,8 +46,8 @@ autostart = false
 autorestart = true
 startsecs = {start_seconds}
 startretries = 20
-stopwaitsecs = 10
-stopasgroup = false
+stopwaitsecs = {stop_seconds}
+stopasgroup = true
 killasgroup = true
 redirect_stderr = true
 stdout_logfile = {log}
@@ -87,6 +87,7 @@ def _section(program: Program) -> str:
         name=program.name,
         command=_escape(shlex.join(program.command)),
         start_seconds=program.start_seconds,
+        stop_seconds=program.stop_seconds,
         log=_escape(program.log),
     )
 

@@ -14,7 +14,8 @@ ADDRESS = "127.0.0.1"
 
 def serve(port: int, folder: Path) -> None:
     """Take mails on `port` into the maildir `folder` until the process is told to end."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    for name in ("tmp", "new", "cur"):  # the library makes them only with the folder itself
+        (folder / name).mkdir(parents=True, exist_ok=True)
     endings = {signal.SIGTERM, signal.SIGINT}
     # Blocked before the server's thread starts, so that the wait below gets them.
     signal.pthread_sigmask(signal.SIG_BLOCK, endings)

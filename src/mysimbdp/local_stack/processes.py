@@ -23,7 +23,7 @@ from mysimbdp.local_stack.programs import Program
 from mysimbdp.settings import Settings
 
 _START_SECONDS = 10.0
-_STOP_SECONDS = 15.0
+_STOP_SECONDS = 75.0
 _POLL_SECONDS = 0.1
 _WITHOUT_WAITING = False
 #: A socket's path ends at 107 bytes; supervisord adds its pid to it while it makes the socket.

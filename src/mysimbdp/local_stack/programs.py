@@ -27,6 +27,9 @@ REGISTRAR = "registrar"
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 _START_SECONDS = {MONGOD: 1, MAILBOX: 1, REGISTRAR: 3}
 _AIRFLOW_START_SECONDS = 10
+_STOP_SECONDS = 8
+#: It may have much to write.
+_MONGOD_STOP_SECONDS = 60
 
 
 @attrs.frozen(kw_only=True)
@@ -35,6 +38,7 @@ class Program:
 
     Attributes:
         start_seconds: how long it must stay up to count as started.
+        stop_seconds: how long it may take to end before it is killed.
         log: what it prints.
         error_logs: where its errors are looked for, the most telling first.
 
@@ -46,6 +50,7 @@ class Program:
     log: Path
     error_logs: tuple[Path, ...]
     start_seconds: int
+    stop_seconds: int
 
 
 def programs(settings: Settings, secrets: SecretStore) -> tuple[Program, ...]:
@@ -104,4 +109,5 @@ def _program(settings: Settings, name: str, command: list[str]) -> Program:
         log=log,
         error_logs=(own_log, log) if name == MONGOD else (log,),
         start_seconds=_START_SECONDS.get(name, _AIRFLOW_START_SECONDS),
+        stop_seconds=_MONGOD_STOP_SECONDS if name == MONGOD else _STOP_SECONDS,
     )

@@ -26,7 +26,7 @@ from mysimbdp.local_stack.programs import Program
 from mysimbdp.secrets import SecretStore
 from mysimbdp.settings import Settings
 
-READY_SECONDS = 120.0
+READY_SECONDS = 180.0
 #: The supervisor goes on trying; the start gives up after this many failures of one program.
 FAILURES = 3
 

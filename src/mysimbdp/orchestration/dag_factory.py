@@ -111,7 +111,8 @@ def _wire(tenant: str, subdirectory: str) -> None:
         .expand(unit=units)
     )
     # A teardown runs whatever came before, and also when a person ends the run: no file is left
-    # behind in `claimed`. The edge from the sensor lets a run without files skip it.
+    # behind in `claimed`. It decides how the run is shown. The edge from the sensor lets a run
+    # without files skip it.
     settled = tasks.settle(tenant, subdirectory).as_teardown(on_failure_fail_dagrun=True)
     ready >> units >> ingested >> settled
     [ready, units] >> settled

@@ -6,6 +6,8 @@ Bodies import what they need: this file is parsed again and again, and before ev
 
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 FILES_KEY = "files"
 #: Airflow keeps 250 characters of what it shows for a mapped task.
 _LONGEST_NAME = 200
+#: Twice the interval of a task's heartbeats, `[workers] min_heartbeat_interval`.
+_NOTICE_SECONDS = 10.0
 
 
 @task(multiple_outputs=False)
@@ -57,8 +61,10 @@ def ingest(tenant: str, subdirectory: str, unit: Sequence[str]) -> int:
     from mysimbdp.orchestration import connections
     from mysimbdp.pipelines import sandbox
 
-    # When its supervisor is gone, the scheduler starts another copy: this one must not write on.
+    # When its supervisor is gone, the scheduler starts another copy; when a person ends the run,
+    # settling starts. This process must not write on: Airflow's own handler would let it.
     sandbox.die_with_parent()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     interrupted: list[errors.TransientError] = []
     with connections.open_desk(tenant, subdirectory, even_if_stopped=True) as desk:
         for one in unit:
@@ -78,15 +84,19 @@ def ingest(tenant: str, subdirectory: str, unit: Sequence[str]) -> int:
 def settle(tenant: str, subdirectory: str) -> dict[str, int]:
     """Report, put every file of the run in its place, tell the contacts.
 
+    Its own state is the state of the run.
+
     Raises:
-        IngestionFailedError: ingestions of this run failed; so the run is shown as failed.
+        IngestionFailedError: ingestions or earlier tasks of this run failed.
 
     """
     from mysimbdp.batch import settle as settlement
     from mysimbdp.orchestration import connections
 
-    run_id = get_current_context()["run_id"]
+    context = get_current_context()
+    run_id = context["run_id"]
     with connections.open_desk(tenant, subdirectory, even_if_stopped=True) as desk:
+        _await_ended_tasks(desk, run_id)
         done = settlement.settle(desk, run_id)
         names = _file_names(desk, run_id)
     if done.failed:
@@ -94,6 +104,8 @@ def settle(tenant: str, subdirectory: str) -> dict[str, int]:
             f"{len(done.failed)} file(s) failed: {_label([names[i] for i in done.failed])}. "
             f"The reasons: mysimbdp ingestions --tenant {tenant}"
         )
+    if failed := _failed_tasks(context):
+        raise errors.IngestionFailedError(f"{', '.join(failed)} failed; see the log of that task.")
     return {"loaded": len(done.loaded), "rejected": len(done.rejected)}
 
 
@@ -130,6 +142,18 @@ def _has_ended(context: Context) -> Callable[[str], bool]:
         return state in ("success", "failed")
 
     return has_ended
+
+
+def _await_ended_tasks(desk: Desk, run_id: str) -> None:
+    """Let an ingestion that a person ended take notice, which it does at its next heartbeat."""
+    if any(one["state"] == "loading" for one in desk.ledger.of_run(desk.dag_id, run_id)):
+        time.sleep(_NOTICE_SECONDS)
+
+
+def _failed_tasks(context: Context) -> list[str]:
+    run_id = context["run_id"]
+    states = context["ti"].get_task_states(context["dag"].dag_id, run_ids=[run_id])
+    return sorted(name for name, state in states.get(run_id, {}).items() if state == "failed")
 
 
 def _file_names(desk: Desk, run_id: str) -> dict[str, str]:

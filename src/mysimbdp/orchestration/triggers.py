@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import attrs
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from mysimbdp import errors
@@ -24,8 +25,10 @@ RECOVERY_SECONDS = 5.0
 REPEAT_SECONDS = 1.0
 #: A run lists its inbox about this long after the signal, so it takes what lands meanwhile.
 GATHER_SECONDS = 2.0
-#: A file still in the inbox after this long was not claimed: its run ended before.
+#: A file still in the inbox after this long was not claimed: its run ended before. The pause
+#: doubles each time, for when the platform cannot keep up, more runs would not help it.
 UNCLAIMED_SECONDS = 30.0
+LONGEST_PAUSE_SECONDS = 480.0
 _LONGEST_PAYLOAD = 100
 
 _T = TypeVar("_T")
@@ -92,25 +95,37 @@ class InboxTrigger(BaseEventTrigger):
             yield event
 
 
+@attrs.frozen(kw_only=True)
+class _Again:
+    """When a file is signalled once more, if it is still there, and the pause before that."""
+
+    at: float
+    pause: float = UNCLAIMED_SECONDS
+
+    def next(self, now: float) -> _Again:
+        pause = min(self.pause * 2, LONGEST_PAUSE_SECONDS)
+        return _Again(at=now + pause, pause=pause)
+
+
 class Signals:
-    """Remember which files of one inbox were signalled, and when."""
+    """Remember which files of one inbox were signalled, and when to signal them again."""
 
     def __init__(self) -> None:
-        self._signalled: dict[str, float] = {}
-        self._last = float("-inf")
+        self._again: dict[str, _Again] = {}
+        self._gathers_until = float("-inf")
 
     def due(self, waiting: Sequence[str], now: float) -> list[str]:
         """Return the files to signal now, and take them as signalled."""
-        self._signalled = {
-            name: self._signalled[name] for name in waiting if name in self._signalled
-        }
-        if now - self._last < GATHER_SECONDS:
+        self._again = {name: self._again[name] for name in waiting if name in self._again}
+        if now < self._gathers_until:
             return []
-        never = float("-inf")
-        names = [n for n in waiting if now - self._signalled.get(n, never) >= UNCLAIMED_SECONDS]
+        new = [name for name in waiting if name not in self._again]
+        old = [name for name, again in self._again.items() if again.at <= now]
+        self._again |= {name: self._again[name].next(now) for name in old}
+        self._again |= {name: _Again(at=now + UNCLAIMED_SECONDS) for name in new}
+        names = sorted(new + old)
         if names:
-            self._last = now
-            self._signalled.update(dict.fromkeys(names, now))
+            self._gathers_until = now + GATHER_SECONDS
         return names
 
 

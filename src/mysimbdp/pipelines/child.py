@@ -74,7 +74,9 @@ def _ingest(request: protocol.Request, source: BinaryIO, sink: BinaryIO) -> None
     except readers.BadContentError as error:
         raise _GivenUpError(Cause.BAD_CONTENT, str(error)) from error
     except MemoryError as error:
-        raise _GivenUpError(Cause.MEMORY, "the code asked for more memory than agreed") from error
+        megabytes = request.memory_bytes // 2**20
+        message = f"The code asked for more than the agreed {megabytes} MB of memory."
+        raise _GivenUpError(Cause.MEMORY, message) from error
     end = protocol.End(rows_read=read, rows_sent=sent, rows_rejected=rejected)
     protocol.write_frame(sink, protocol.Kind.END, msgspec.json.encode(end))
 

@@ -82,7 +82,7 @@ class ScriptPacer:
     """Hold a script to the agreed speed: look how far it has read, and freeze it when too far.
 
     It sees the position of the script's own descriptor on the file. A script that maps the file
-    into memory instead is not seen; its database writes are bounded by the server only.
+    into memory is not seen while it runs; the whole file is paid for at its end.
     """
 
     def __init__(self, path: Path, pace: Pace) -> None:
@@ -102,6 +102,12 @@ class ScriptPacer:
             _send(members, signal.SIGSTOP)
             time.sleep(wait_seconds)
             _send(members, signal.SIGCONT)
+
+    def charge_rest(self) -> None:
+        """Pay for what the script read between two looks, so that the next one waits for it."""
+        rest_bytes = os.stat(self._path).st_size - self.sent_bytes
+        if rest_bytes > 0:
+            time.sleep(self._pace(rest_bytes))
 
     def _position(self, process: psutil.Process) -> int:
         try:

@@ -114,6 +114,7 @@ def _run_script(
     process.wait()
     watch.stop()
     _judge_end(process.returncode, watch.verdict, job, Cause.SCRIPT_ERROR)
+    pacer.charge_rest()
     return Completed(
         end=None, read_bytes=pacer.sent_bytes, peak_memory_bytes=watch.peak_memory_bytes
     )

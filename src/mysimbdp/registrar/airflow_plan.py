@@ -32,17 +32,6 @@ class Request:
     body: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
 
 
-@attrs.frozen(kw_only=True)
-class Needs:
-    """What one tenant needs in Airflow."""
-
-    tenant: str
-    slots: int
-    connection: Mapping[str, Any] = attrs.field(repr=False)
-    password: str = attrs.field(repr=False)
-    password_is_new: bool
-
-
 def plan_platform(state: airflow_state.State, wished: Iterable[Mapping[str, Any]]) -> list[Request]:
     """Make the platform's connections; those that an operator changed stay as they are."""
     requests = []
@@ -66,19 +55,26 @@ def plan_role(state: airflow_state.State, tenant: str) -> list[Request]:
     return [_correction(tenant, "role corrected", f"{ROLES_PATH}/{name}", body)]
 
 
-def plan_tenant(state: airflow_state.State, needs: Needs) -> list[Request]:
-    """Make and correct what a tenant needs, in an order that is safe to interrupt.
+def plan_login(
+    state: airflow_state.State, tenant: str, password: str, *, is_new: bool
+) -> list[Request]:
+    """Make and correct a tenant's role and user; a password that is not new is left alone.
 
     Raises:
-        NameTakenError: the name is in use for something that is not this tenant's.
+        NameTakenError: the name is in use for somebody else.
 
     """
-    connection_id = needs.connection["connection_id"]
+    return [*plan_role(state, tenant), *_plan_user(state, tenant, password, is_new=is_new)]
+
+
+def plan_place(
+    state: airflow_state.State, tenant: str, slots: int, connection: Mapping[str, Any]
+) -> list[Request]:
+    """Make and correct a tenant's pool and connection."""
+    shown = state.connections.get(connection["connection_id"])
     return [
-        *plan_role(state, needs.tenant),
-        *_plan_user(state, needs),
-        *_plan_pool(state, needs),
-        *_plan_connection(needs.tenant, state.connections.get(connection_id), needs.connection),
+        *_plan_pool(state, tenant, slots),
+        *_plan_connection(tenant, shown, connection),
     ]
 
 
@@ -106,50 +102,50 @@ def plan_place_removal(state: airflow_state.State, tenant: str) -> list[Request]
     return requests
 
 
-def _plan_user(state: airflow_state.State, needs: Needs) -> list[Request]:
-    name, role = naming.login(needs.tenant), naming.role(needs.tenant)
-    secret = {"password": needs.password}
+def _plan_user(
+    state: airflow_state.State, tenant: str, password: str, *, is_new: bool
+) -> list[Request]:
+    name, role = naming.login(tenant), naming.role(tenant)
+    secret = {"password": password}
     if name not in state.users:
         body = _user_body(name, role) | secret
-        return [_creation(needs.tenant, "Airflow login made", USERS_PATH, body)]
+        return [_creation(tenant, "Airflow login made", USERS_PATH, body)]
     held = state.users[name]
     if held and role not in held:
         raise NameTakenError(
-            f"{needs.tenant} cannot get its Airflow login: a user {name} with the roles "
+            f"{tenant} cannot get its Airflow login: a user {name} with the roles "
             f"{sorted(held)} exists, expected none or only {role}. Rename that user or the tenant.",
-            tenant=needs.tenant,
+            tenant=tenant,
         )
     path = f"{USERS_PATH}/{name}"
     requests = []
     if held != {role}:
         body = {"roles": [{"name": role}]}
-        requests.append(_correction(needs.tenant, "roles of the login corrected", path, body))
-    if needs.password_is_new:
+        requests.append(_correction(tenant, "roles of the login corrected", path, body))
+    if is_new:
         # Otherwise the password is left: the tenant may have set one of its own.
-        requests.append(_correction(needs.tenant, "password of the login set", path, secret))
+        requests.append(_correction(tenant, "password of the login set", path, secret))
     return requests
 
 
-def _plan_pool(state: airflow_state.State, needs: Needs) -> list[Request]:
-    name = naming.pool(needs.tenant)
+def _plan_pool(state: airflow_state.State, tenant: str, slots: int) -> list[Request]:
+    name = naming.pool(tenant)
     wished = {
-        "slots": needs.slots,
-        "description": airflow_state.pool_description(needs.tenant),
+        "slots": slots,
+        "description": airflow_state.pool_description(tenant),
         "include_deferred": False,
     }
     shown = state.pools.get(name)
     if shown is None:
-        change = f"pool made with {needs.slots} slots"
-        return [_creation(needs.tenant, change, POOLS_PATH, {"name": name, **wished})]
+        change = f"pool made with {slots} slots"
+        return [_creation(tenant, change, POOLS_PATH, {"name": name, **wished})]
     if all(shown.get(key) == value for key, value in wished.items()):
         return []
-    is_resized = shown["slots"] != needs.slots
+    is_resized = shown["slots"] != slots
     change = (
-        f"pool resized from {shown['slots']} to {needs.slots} slots"
-        if is_resized
-        else "pool corrected"
+        f"pool resized from {shown['slots']} to {slots} slots" if is_resized else "pool corrected"
     )
-    return [_correction(needs.tenant, change, f"{POOLS_PATH}/{name}", {"pool": name, **wished})]
+    return [_correction(tenant, change, f"{POOLS_PATH}/{name}", {"pool": name, **wished})]
 
 
 def _plan_connection(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets as generator
+import time
 from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
@@ -24,6 +25,7 @@ from mysimbdp.settings import Settings
 
 _log = structlog.get_logger(__name__)
 _PASSWORD_BYTES = 24
+_PUBLISH_SECONDS = 5.0
 
 
 @attrs.define
@@ -111,13 +113,19 @@ class Registrar:
         self._send(airflow_plan.plan_platform(state, wished))
 
     def _ensure_tenants(
-        self, committed: Iterable[registry.RegisteredTenant], state: airflow_state.State
+        self, committed: Sequence[registry.RegisteredTenant], state: airflow_state.State
     ) -> list[str]:
-        ready = []
+        ready: list[str] = []
+        published = time.monotonic()
         for tenant in committed:
             with self._refusals_of(tenant.tenant):
                 self._ensure_tenant(tenant, state)
                 ready.append(tenant.tenant)
+            if time.monotonic() - published > _PUBLISH_SECONDS:
+                # The first of very many new tenants do not wait for the last.
+                self._publish(committed, ready)
+                self._request_parse()
+                published = time.monotonic()
         return ready
 
     def _ensure_tenant(
@@ -133,16 +141,12 @@ class Registrar:
         password = self.secrets.ensure(_mongo_secret(tenant))
         self._record(tenant, self.coredms.ensure_tenant(tenant, password))
         login, is_new = self._airflow_password(tenant)
-        needs = airflow_plan.Needs(
-            tenant=tenant,
-            slots=agreement.service_agreement.max_concurrent_ingestions,
-            connection=connections.tenant(self.settings, self.secrets, tenant),
-            password=login,
-            password_is_new=is_new,
-        )
-        self._send(airflow_plan.plan_tenant(state, needs))
-        # Written last: a password that Airflow may not have yet is made up again.
+        self._send(airflow_plan.plan_login(state, tenant, login, is_new=is_new))
+        # Written after Airflow has it: one that it may not have is made up again.
         self.secrets.ensure(_airflow_secret(tenant), login)
+        slots = agreement.service_agreement.max_concurrent_ingestions
+        connection = connections.tenant(self.settings, self.secrets, tenant)
+        self._send(airflow_plan.plan_place(state, tenant, slots, connection))
 
     def _airflow_password(self, tenant: str) -> tuple[str, bool]:
         try:

@@ -21,8 +21,6 @@ TENANT_HEADER = "X-Mysimbdp-Tenant"
 _TIMEOUT_SECONDS = 10.0
 #: Codes from here on say that the same mail will be refused again.
 _FIRST_PERMANENT_CODE = 500
-#: Any server takes seven-bit text, whatever the file names hold.
-_SEVEN_BIT = policy.SMTP.clone(cte_type="7bit")
 _ADVICE = """\
 What to do: mend the file, or ask the provider for an agreement that allows it, then stage it again:
 
@@ -107,7 +105,7 @@ def rejection_mail(
         where: the folder that now holds the file and its reason.json, by ingestion id.
 
     """
-    message = EmailMessage(policy=_SEVEN_BIT)
+    message = EmailMessage(policy=policy.SMTP)
     message["To"] = ", ".join(contacts)
     message["Subject"] = f"[mysimbdp] {naming.dag_id(tenant, pipeline)}: {_counts(reports)}"
     message["Date"] = utils.format_datetime(datetime.now(UTC))
@@ -115,7 +113,9 @@ def rejection_mail(
     message[TENANT_HEADER] = tenant
     entries = [_entry(ingestion, where[ingestion.id]) for ingestion in reports]
     advice = _ADVICE.format(tenant=tenant, pipeline=pipeline)
-    message.set_content("\n".join(["These files were not loaded:\n", *entries, advice]))
+    text = "\n".join(["These files were not loaded:\n", *entries, advice])
+    # Seven bits on the wire, which any server takes, whatever the file names hold.
+    message.set_content(text, cte="quoted-printable")
     return message
 
 

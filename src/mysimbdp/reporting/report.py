@@ -18,11 +18,17 @@ MEGABYTE = 2**20
 class State(StrEnum):
     """How far an ingestion is; the last three are final."""
 
+    #: The file is the platform's; it was not judged yet.
     CLAIMED = "claimed"
+    #: The file keeps the agreement and waits for a slot.
     ADMITTED = "admitted"
+    #: A child is working on it.
     LOADING = "loading"
+    #: Every row is in the database or in the reject store.
     STORED = "stored"
+    #: The file violates the agreement.
     REFUSED = "refused"
+    #: The work failed for a named cause.
     BROKEN = "broken"
     LOADED = "loaded"
     REJECTED = "rejected"

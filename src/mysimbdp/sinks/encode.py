@@ -6,15 +6,13 @@ of length, then the element `_id`, an ObjectId of 12 zero bytes.
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
 
-import bson
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mysimbdp.sinks import cells, values
+from mysimbdp.sinks.layout import Layout
 from mysimbdp.sinks.values import EncodeError
 
 if TYPE_CHECKING:
@@ -23,12 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["EncodeError", "encode_records", "encode_table"]
 
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
-#: The `_id` element, and where it and its value are in each document.
-ID_ELEMENT = b"\x07_id\x00" + bytes(12)
-ID_ELEMENT_OFFSET = 4
-#: Few enough that the pieces of a slice stay in the CPU's cache.
-_SLICE_ROWS = 32_768
-_NO_SEPARATOR = pa.scalar(b"", pa.large_binary())
+_ID_ELEMENT = b"\x07_id\x00" + values.NO_ID.binary
+#: Few enough that the bytes of a slice stay in the CPU's cache.
+_SLICE_ROWS = 16_384
 
 
 def encode_table(table: pa.Table) -> pa.LargeBinaryArray:
@@ -42,14 +37,9 @@ def encode_table(table: pa.Table) -> pa.LargeBinaryArray:
     """
     _check_names(table.column_names)
     slices = [
-        _encode_slice(table.slice(start, _SLICE_ROWS))
-        for start in range(0, table.num_rows, _SLICE_ROWS)
+        _encode_slice(table, start) for start in range(0, max(table.num_rows, 1), _SLICE_ROWS)
     ]
-    if not slices:
-        return pa.array([], pa.large_binary())
-    documents = pa.concat_arrays(slices) if len(slices) > 1 else slices[0]
-    _check_sizes(documents)
-    return documents
+    return pa.concat_arrays(slices)
 
 
 def encode_records(
@@ -68,13 +58,30 @@ def encode_records(
     return pa.array(documents, pa.large_binary()), unfit
 
 
+def _encode_slice(table: pa.Table, start: int) -> pa.LargeBinaryArray:
+    part = table.slice(start, _SLICE_ROWS).combine_chunks()
+    layout = Layout(part.num_rows)
+    layout.fixed(_ID_ELEMENT)
+    for name, column in zip(part.column_names, part.columns, strict=True):
+        if part.num_rows:
+            cells.add_column(layout, name, column.chunk(0))
+    layout.fixed(b"\x00")
+    too_large = np.flatnonzero(layout.lengths > MAX_DOCUMENT_BYTES)
+    if len(too_large):
+        row = int(too_large[0])
+        raise EncodeError(f"row {start + row} of the batch: {_too_large(layout.lengths[row])}")
+    return layout.join()
+
+
 def _encode_record(record: Any) -> bytes:
-    document = values.encode({"_id": values.NO_ID, **values.checked(record)})
+    document = values.document(record)
     if len(document) > MAX_DOCUMENT_BYTES:
-        raise EncodeError(
-            f"expected a document of at most {MAX_DOCUMENT_BYTES} bytes, found {len(document)}"
-        )
+        raise EncodeError(_too_large(len(document)))
     return document
+
+
+def _too_large(size: int) -> str:
+    return f"expected a document of at most {MAX_DOCUMENT_BYTES} bytes, found {size}"
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -82,6 +89,6 @@ def _check_names(names: Sequence[str]) -> None:
     for name in names:
         if not name or "\x00" in name or name == "_id" or name in seen:
             raise EncodeError(
-                f"expected columns with different names, without NUL and other than _id, found {name!r}"
+                f"column {name!r}: expected different names, not empty, without NUL and not _id"
             )
         seen.add(name)

@@ -177,7 +177,7 @@ class MongoSink:
         self, part: bytes, rows: np.ndarray[Any, Any], offsets: np.ndarray[Any, Any]
     ) -> Written:
         """Put the documents in the place of those of an earlier ingestion."""
-        operations = [
+        operations: list[pymongo.ReplaceOne[Any]] = [
             pymongo.ReplaceOne(
                 {"_id": ids.document_id(self.key, int(row))},
                 RawBSONDocument(part[first:last]),
@@ -190,7 +190,7 @@ class MongoSink:
             try:
                 result = self.documents.bulk_write(operations, ordered=False).bulk_api_result
             except pymongo.errors.BulkWriteError as error:
-                result = error.details
+                result = dict(error.details)
                 refused = tuple(
                     _refuse(int(rows[problem["index"]]), problem)
                     for problem in result["writeErrors"]
@@ -205,7 +205,7 @@ class MongoSink:
         if not rejected:
             return
         now_refused = [ids.document_id(self.key, row.row) for row in rejected]
-        operations = [
+        operations: list[pymongo.ReplaceOne[Any]] = [
             pymongo.ReplaceOne({"_id": identity}, self._describe(identity, row), upsert=True)
             for identity, row in zip(now_refused, rejected, strict=True)
         ]

@@ -160,7 +160,12 @@ def _complete_entries(folder: Path) -> Iterator[str]:
 
 
 def _is_unfinished_name(name: str) -> bool:
-    return name.startswith(".") or name.endswith(UNFINISHED_SUFFIXES)
+    """Tell whether a file is hidden or has a name of files that still grow.
+
+    A name that reads as a path elsewhere (`..\\..\\x.csv`) does not wait: it is to be refused.
+    """
+    is_hidden = name.startswith(".") and "\\" not in name
+    return is_hidden or name.endswith(UNFINISHED_SUFFIXES)
 
 
 def _is_complete(entry: os.DirEntry[str]) -> bool:

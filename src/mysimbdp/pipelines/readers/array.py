@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import itertools
 import json
 import re
 from typing import TYPE_CHECKING, NoReturn
@@ -12,6 +13,7 @@ from mysimbdp.pipelines.readers import base, decoder, gather
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+CHUNK_BYTES = 1024 * 1024
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -39,8 +41,8 @@ def items(chunks: Iterator[bytes], decode: decoder.Decoder) -> Iterator[gather.I
 def _item(text: _Window, number: int, decode: decoder.Decoder) -> gather.Item:
     while True:
         try:
-            value, end, fault = decode.decode(text.text, text.place, closely=text.is_suspect)
-        except ValueError as error:
+            value, end, fault = decode.decode(text.text, text.place)
+        except json.JSONDecodeError as error:
             if text.read_more():
                 continue
             _fail_decoding(text, number, error)
@@ -61,12 +63,9 @@ def _item(text: _Window, number: int, decode: decoder.Decoder) -> gather.Item:
     )
 
 
-def _fail_decoding(text: _Window, number: int, error: ValueError) -> NoReturn:
-    if isinstance(error, json.JSONDecodeError):
-        line = text.line + text.text.count("\n", text.place, error.pos)
-        found = "the end of the file" if error.pos >= len(text.text.rstrip()) else error.msg
-    else:
-        line, found = text.line, str(error)
+def _fail_decoding(text: _Window, number: int, error: json.JSONDecodeError) -> NoReturn:
+    line = text.line + text.text.count("\n", text.place, error.pos)
+    found = "the end of the file" if error.pos >= len(text.text.rstrip()) else error.msg
     raise base.BadContentError(f"line {line}: expected item {number} of the array, found {found}")
 
 
@@ -77,7 +76,6 @@ class _Window:
         self.text = ""
         self.place = 0
         self.line = 1
-        self.is_suspect = False
         self._chunks = chunks
         self._decode = codecs.getincrementaldecoder("utf-8")()
         self._bytes_read = 0
@@ -103,14 +101,16 @@ class _Window:
         self.place = place
 
     def read_more(self) -> bool:
-        """Add a chunk and forget what lies behind; False at the end of the file."""
-        chunk = next(self._chunks, b"")
-        self.text = self.text[self.place :] + self._decoded(chunk)
-        self.place = 0
-        self.is_suspect = decoder.may_hold_large_numbers(self.text)
+        """Forget what lies behind and double the rest; False at the end of the file."""
+        left = len(self.text) - self.place
+        chunk = b"".join(itertools.islice(self._chunks, 1 + left // CHUNK_BYTES))
+        more = self._decoded(chunk)
+        if not chunk:
+            return False
+        self.text, self.place = self.text[self.place :] + more, 0
         if len(self.text) > base.MAX_RECORD_BYTES:
             self.fail("an item of at most 16 MB", "no end of it")
-        return bool(chunk)
+        return True
 
     def fail(self, expected: str, found: str) -> NoReturn:
         """Say on which line what was expected and found."""

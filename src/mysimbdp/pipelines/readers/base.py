@@ -96,7 +96,11 @@ class Block:
 
 def found(value: object) -> str:
     """Quote a value for a reason, shortened."""
-    text = repr(value)
+    return shortened(repr(value))
+
+
+def shortened(text: str) -> str:
+    """Keep the beginning of a long text."""
     return text if len(text) <= MAX_FOUND_CHARACTERS else f"{text[:MAX_FOUND_CHARACTERS]}…"
 
 

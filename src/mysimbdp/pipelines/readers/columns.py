@@ -19,7 +19,7 @@ _DECIMAL128_DIGITS = 38
 #: Any decimal number of so many digits survives the way through a float64.
 EXACT_FLOAT_DIGITS = 15
 
-INTEGER = r"^(?:0|-?[1-9][0-9]{0,18})$"
+INTEGER = r"^-?(?:0|[1-9][0-9]{0,18})$"
 NUMBER = r"^-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?$"
 BOOL = r"^(?:true|false|True|False|TRUE|FALSE)$"
 _DAY_AND_TIME = (
@@ -100,9 +100,10 @@ def cast(texts: pa.Array, column: Column) -> tuple[pa.Array, Mask]:
     """Cast texts to a column's type; the mask tells which could not be and are null instead."""
     if column.kind == "string":
         return texts, np.zeros(len(texts), dtype=bool)
-    if column.kind == "timestamp":
+    if column.kind == "timestamp" and column.declared:
         return _cast_timestamps(texts, column.arrow)
-    texts = pc.utf8_trim(texts, characters=" \t")
+    if column.kind != "timestamp":
+        texts = pc.utf8_trim(texts, characters=" \t")  # as Arrow's CSV reader does
     if column.kind == "decimal":
         return _cast_decimals(texts)
     return _cast_bisected(texts, column.arrow, _unlike(texts, _strict_pattern(column)))
@@ -121,8 +122,6 @@ def utf8(data: pa.Array) -> tuple[pa.Array, Mask]:
 def _strict_pattern(column: Column) -> str | None:
     if column.is_inferred_number:
         return INTEGER if column.kind == "int64" else NUMBER
-    if column.kind == "int64":
-        return r"^-?[0-9]+$"
     if column.kind == "bool":
         return rf"^(?:{'|'.join(TRUE_TEXTS + FALSE_TEXTS)})$"
     return None

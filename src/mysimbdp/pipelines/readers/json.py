@@ -11,8 +11,6 @@ from mysimbdp.pipelines.readers import array, base, decoder, gather, scalars
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_CHUNK_BYTES = 1024 * 1024
-
 _Line = tuple[int, bytes]
 
 
@@ -41,7 +39,7 @@ def read_blocks(stream: BinaryIO, options: base.ReadOptions) -> Iterator[base.Bl
 
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:
-    return iter(lambda: stream.read(_CHUNK_BYTES), b"")
+    return iter(lambda: stream.read(array.CHUNK_BYTES), b"")
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[_Line]:
@@ -72,11 +70,9 @@ def _is_opened_only(line: bytes, decode: decoder.Decoder) -> bool:
     """Tell whether an object may go on in the next line, as in a pretty-printed file."""
     text = line.decode(errors="replace").rstrip()
     try:
-        decode.decode(text, 0, closely=False)
+        decode.decode(text, 0)
     except json.JSONDecodeError as error:
         return error.pos >= len(text)
-    except ValueError:
-        return False
     return False
 
 
@@ -100,16 +96,13 @@ def _item(number: int, line: bytes, decode: decoder.Decoder) -> gather.Item:
     try:
         text = line.decode()
         start = len(text) - len(text.lstrip())
-        closely = decoder.may_hold_large_numbers(text)
-        value, end, fault = decode.decode(text, start, closely=closely)
+        value, end, fault = decode.decode(text, start)
         if text[end:].strip():
             value, fault = None, f"expected one value, found more behind column {end + 1}"
     except UnicodeDecodeError as error:
         fault = f"expected UTF-8 text, found byte 0x{line[error.start]:02x}"
     except json.JSONDecodeError as error:
         fault = f"expected JSON, found at column {error.colno}: {error.msg}"
-    except ValueError:
-        fault = "expected an integer of 64 bits, found a much longer one"
     return gather.Item(
         line=number,
         size=len(line),

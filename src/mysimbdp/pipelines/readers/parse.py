@@ -29,10 +29,13 @@ def parse(
     types: Mapping[str, pa.DataType],
     missing: Sequence[str],
     invalid: list[pyarrow.csv.InvalidRow],
+    *,
+    in_texts: bool = True,
 ) -> pa.Table:
     """Parse whole records without a header; only the columns of `types` are in the table.
 
-    Rows with a wrong number of fields are put in `invalid` and left out.
+    Rows with a wrong number of fields are put in `invalid` and left out. The texts in `missing`
+    become nulls; `in_texts` says whether in columns of text, too.
 
     Raises:
         pyarrow.ArrowInvalid: a value does not fit its type.
@@ -60,7 +63,7 @@ def parse(
             column_types=types,
             include_columns=list(types),
             null_values=missing,
-            strings_can_be_null=True,
+            strings_can_be_null=in_texts,
             quoted_strings_can_be_null=True,
             true_values=columns.TRUE_TEXTS,
             false_values=columns.FALSE_TEXTS,

@@ -56,19 +56,22 @@ class TableReader:
     def _read_fast(self, data: bytes, invalid: list[pyarrow.csv.InvalidRow]) -> pa.Table | None:
         """Let Arrow parse to the right types at once; None if a value does not fit."""
         types = {column.name: column.arrow for column in self.columns}
-        marks = ("",) if self._has_exempt else self.missing
+        in_texts = not self._has_exempt
         try:
-            table = parse.parse(data, self._names, types, marks, invalid)
+            table = parse.parse(data, self._names, types, self.missing, invalid, in_texts=in_texts)
         except pa.ArrowInvalid:
             return None
         if self._is_altered(data, table):
             return None
         for position, column in enumerate(self.columns):
-            if column.arrow == pa.string() and (column.kind == "decimal" or self._has_exempt):
-                values, bad = columns.cast(self._texts(_array(table[position]), column), column)
+            values = _array(table[position])
+            if column.arrow == pa.string() and self._has_exempt:
+                values = _without(values, self._marks(column))
+            if column.kind == "decimal":
+                values, bad = columns.cast(values, column)
                 if bad.any():
                     return None
-                table = table.set_column(position, column.name, values)
+            table = table.set_column(position, column.name, values)
         return table
 
     def _read_closely(
@@ -84,7 +87,7 @@ class TableReader:
             source = _array(raw[column.name])
             texts, broken = columns.utf8(source)
             _note(faults, column.name, "UTF-8 text", source, broken)
-            values, bad = columns.cast(self._texts(texts, column), column)
+            values, bad = columns.cast(_without(texts, self._marks(column)), column)
             _note(faults, column.name, column.kind, texts, bad)
             arrays.append(values)
         return pa.Table.from_arrays(arrays, names=self._names), faults
@@ -98,8 +101,8 @@ class TableReader:
         """Tell whether a declared text column keeps marks that are missing elsewhere."""
         return len(self.missing) > 1 and any(map(_is_exempt, self.columns))
 
-    def _texts(self, texts: pa.Array, column: Column) -> pa.Array:
-        return texts if _is_exempt(column) else _without(texts, self.missing)
+    def _marks(self, column: Column) -> Sequence[str]:
+        return ("",) if _is_exempt(column) else self.missing
 
     def _is_altered(self, data: bytes, table: pa.Table) -> bool:
         """Tell whether an inferred number was written so that reading it as one loses something."""
@@ -119,8 +122,6 @@ def _is_exempt(column: Column) -> bool:
 
 
 def _without(texts: pa.Array, missing: Sequence[str]) -> pa.Array:
-    if len(missing) == 1:
-        return texts  # the empty text was taken out by the parser
     nothing = pa.scalar(None, texts.type)
     return pc.if_else(pc.is_in(texts, pa.array(missing, texts.type)), nothing, texts)
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 #: The field for an element's own text where it has attributes or children too.
 TEXT_FIELD = "text"
-#: libxml2 counts lines up to here only.
-_LAST_KNOWN_LINE = 65_534
 
 
 def read_blocks(stream: BinaryIO, options: base.ReadOptions) -> Iterator[base.Block]:
@@ -114,9 +112,8 @@ def _free(element: etree._Element) -> None:
 def _item(row: etree._Element, size: int, options: base.ReadOptions) -> gather.Item:
     value = _value(row)
     record = value if isinstance(value, dict) else {TEXT_FIELD: value} if value else {}
-    line = row.sourceline
     return gather.Item(
-        line=line if line is None or line <= _LAST_KNOWN_LINE else None,
+        line=row.sourceline,
         size=size,
         value={name: kept for name, kept in record.items() if not _is_missing(name, kept, options)},
         fault=None,
