@@ -30,6 +30,8 @@ WAYS: Mapping[str, Way] = {
     table.CEILING: peers.raw_ceiling,
 }
 THROUGH_AIRFLOW = "ours, through Airflow"
+WARM_UP_ROWS = 100
+WARM_UP_SEED = 10_000
 TIMED = (
     "Time runs from the file on disk to the last acknowledged write, with the libraries loaded; "
     "what a way starts by itself (dask's processes, our sandboxed child) counts. "
@@ -69,6 +71,7 @@ def main(
 ) -> None:
     """Load the same CSV file into one MongoDB in every way, and compare."""
     console = Console()
+    warning = table.busy()
     with tempfile.TemporaryDirectory(prefix="mysimbdp-bench-") as folder:
         path = Path(folder) / "trips.csv"
         taxi.write_taxi(path, rows=rows)
@@ -83,6 +86,8 @@ def main(
             console.print(table.results(names, findings.measured, job))
             for name, problem in findings.problems.items():
                 console.print(f"{name}: not measured: {problem}", style="yellow", markup=False)
+            if warning:
+                console.print(warning, style="yellow")
             notes = (TIMED, TIMED_THROUGH_AIRFLOW) if airflow else (TIMED,)
             for line in (*notes, table.machine(coredms.version)):
                 console.print(line, style="dim", markup=False, highlight=False)
@@ -106,6 +111,8 @@ def _go_through_airflow(job: Job, runs: int, findings: Findings, progress: Progr
     folder = job.path.parent
     try:
         with ours.stack(job.url, folder / "stack", ports) as stack:
+            taxi.write_taxi(folder / "first.csv", rows=WARM_UP_ROWS, seed=WARM_UP_SEED)
+            stack.warm_up(folder / "first.csv", WARM_UP_ROWS)
             for turn in range(runs):
                 _show(progress, f"{THROUGH_AIRFLOW}, run {turn + 1} of {runs}")
                 path = folder / f"trips-{turn + 1}.csv"

@@ -98,6 +98,20 @@ class Stack:
     url: str
     state: Path
 
+    @property
+    def inbox(self) -> Path:
+        """Take the files."""
+        return self.state / "staging" / TENANT / SUBDIRECTORY
+
+    def warm_up(self, path: Path, rows: int) -> None:
+        """Wait until the registrar and the DAG processor know the tenant: load a first file."""
+        start = time.perf_counter()
+        while not self.inbox.is_dir():
+            if time.perf_counter() - start > _PATIENCE_SECONDS:
+                raise NotMeasuredError(f"the registrar made no inbox within {_PATIENCE_SECONDS} s")
+            time.sleep(_POLL_SECONDS)
+        self.load(path, rows)
+
     def load(self, path: Path, rows: int) -> tuple[Job, Measurement]:
         """Drop a file into tenant1's inbox and wait until it is settled.
 
@@ -108,10 +122,9 @@ class Stack:
         from mysimbdp.staging import delivery
 
         job = Job(path=path, rows=rows, url=self.url, database=TENANT, collection=COLLECTION)
-        inbox = self.state / "staging" / TENANT / SUBDIRECTORY
         with pymongo.MongoClient(self.url) as client:
             client[TENANT].drop_collection(COLLECTION)
-            delivery.deliver(path, inbox, lambda _size: None)
+            delivery.deliver(path, self.inbox, lambda _size: None)
             start = time.perf_counter()
             self._await_settled(client[naming.PLATFORM_DATABASE], path.name, start)
         return job, Measurement(seconds=time.perf_counter() - start, peak_rss_bytes=None)

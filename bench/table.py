@@ -19,6 +19,7 @@ from bench.measure import Measurement
 MEGABYTE = 1_000_000
 BASELINE = "dask + dask-mongo"
 CEILING = "raw insert ceiling"
+_BUSY_SHARE = 0.5
 _PACKAGES = ("pymongo", "pyarrow", "pandas", "dask", "dask-mongo", "pymongoarrow")
 
 
@@ -50,6 +51,17 @@ def machine(mongod_version: str) -> str:
         f"{_processor()}, {os.cpu_count()} cores, {memory_gb:.0f} GB, {platform.platform()}; "
         f"mongod {mongod_version} on the same machine; Python {platform.python_version()}, "
         + ", ".join(versions)
+    )
+
+
+def busy() -> str | None:
+    """Say that the machine has other work, in which case the figures are no good; else None."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load < cores * _BUSY_SHARE:
+        return None
+    return (
+        f"The machine was busy before the start (load {load:.1f} on {cores} cores): "
+        "take these figures for a trial, and measure again on an idle one."
     )
 
 

@@ -10,8 +10,11 @@ COLLECTION_PATTERN = r"[A-Za-z_][A-Za-z0-9_-]{0,63}"
 
 PLATFORM_DATABASE = "mysimbdp"
 REJECTS_COLLECTION = "rejects"
-#: Databases of MongoDB and of the platform, and folders of the staging area.
-RESERVED_TENANTS = frozenset({"admin", "local", "config", PLATFORM_DATABASE})
+#: Databases of MongoDB and of the platform, logins and pools that exist anyway.
+RESERVED_TENANTS = frozenset(
+    {"admin", "local", "config", PLATFORM_DATABASE, "registrar", "platform", "default_pool"}
+)
+#: Folders of the staging area.
 RESERVED_SUBDIRECTORIES = frozenset({"claimed", "loaded", "rejected"})
 RESERVED_COLLECTIONS = frozenset({REJECTS_COLLECTION})
 

@@ -139,12 +139,9 @@ def test_the_connections_of_platform_and_tenants_are_there_for_operators(live, a
 def test_a_committed_tenant_is_live_within_a_minute_without_a_restart(
     stack, newcomer, admin, as_tenant
 ):
-    def is_live():
-        return f"{newcomer}.example" in dag_ids(admin)
+    await_truth(lambda: states(stack)[newcomer] == "live")
+    await_truth(lambda: f"{newcomer}.example" in dag_ids(admin))
 
-    await_truth(is_live)
-
-    assert states(stack)[newcomer] == "live"
     assert admin.get(f"/api/v2/pools/{newcomer}").json()["slots"] == 2
     assert dag_ids(as_tenant(newcomer)) == {f"{newcomer}.example"}
     assert (stack.settings.staging / newcomer / "example").is_dir()
@@ -183,6 +180,7 @@ def test_an_invalid_agreement_stops_that_tenant_only(stack, newcomer):
 def test_a_withdrawn_tenant_is_shut_out_and_its_data_stays_until_it_is_purged(
     stack, newcomer, admin, airflow
 ):
+    await_truth(lambda: states(stack)[newcomer] == "live")
     await_truth(lambda: f"{newcomer}.example" in dag_ids(admin))
     password = stack.secrets.read(f"airflow/tenants/{newcomer}")
     with mongo(stack, newcomer) as client:
@@ -201,8 +199,8 @@ def test_a_withdrawn_tenant_is_shut_out_and_its_data_stays_until_it_is_purged(
     assert states(stack)[newcomer] == "withdrawn"
     with pymongo.MongoClient(stack.run("coredms-url").stdout.strip()) as provider:
         assert provider[newcomer].rows.find_one() == {"_id": 1}
-        await_truth(lambda: f"{newcomer}.example" not in dag_ids(admin))
-        await_truth(lambda: admin.get(f"/api/v2/pools/{newcomer}").status_code == 404)
+        await_truth(lambda: f"{newcomer}.example" not in dag_ids(admin), seconds=120)
+        await_truth(lambda: admin.get(f"/api/v2/pools/{newcomer}").status_code == 404, seconds=120)
 
         done = stack.run("tenant", "remove", newcomer, "--purge", "--yes")
 

@@ -43,6 +43,10 @@ def test_the_form_refuses_an_impossible_wait(minutes):
         field.resolve()
 
 
+def test_a_run_that_fills_in_nothing_takes_valid_defaults():
+    assert {name: field.resolve() for name, field in params.form().items()} == FIELDS
+
+
 def test_every_field_explains_itself():
     for field in params.form().values():
         assert field.schema["title"]

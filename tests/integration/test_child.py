@@ -56,7 +56,11 @@ def children():
 @pytest.mark.parametrize(
     ("code", "cause", "words"),
     [
-        ("def ingest(b): raise KeyError('fare')", "callable_error", "KeyError: 'fare' (pipeline.py"),
+        (
+            "def ingest(b): raise KeyError('fare')",
+            "callable_error",
+            "KeyError: 'fare' (pipeline.py",
+        ),
         ("import nothing_of_it\ndef ingest(b): return b", "not_loadable", "nothing_of_it"),
         ("import os\ndef ingest(b): os._exit(3)", "crash", "exit code 3"),
         ("import os\ndef ingest(b): os._exit(0)", "bad_output", "without the child's closing"),

@@ -1,3 +1,8 @@
+import signal
+import subprocess
+import sys
+import time
+
 import attrs
 import pymongo
 import pytest
@@ -393,3 +398,31 @@ def test_purging_deletes_the_data_and_keeps_the_reports(
     assert [entry["tenant"] for entry in platform_database.ledger.find()] == [other]
     assert platform_database.ingestions.find_one()["_id"] == "i1"
     assert mongo_client[other].rows.find_one() == {"_id": 1}
+
+
+def test_the_process_says_once_what_it_waits_for_and_ends_in_order(world, free_port, tmp_path):
+    world.secrets.write("airflow/registrar", "any")
+    log = tmp_path / "registrar.log"
+    environment = {
+        "MYSIMBDP_HOME": str(world.places.home),
+        "MYSIMBDP_STATE": str(world.places.state),
+        "MYSIMBDP_MONGO_PORT": str(world.places.mongo_port),
+        "MYSIMBDP_AIRFLOW_PORT": str(free_port()),
+    }
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mysimbdp.registrar"], env=environment, stdout=output
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while "does not answer" not in log.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        time.sleep(2.5)  # long enough for a second try
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+
+    (line,) = log.read_text().splitlines()
+    assert 'event="cannot reconcile, tries again"' in line

@@ -51,8 +51,10 @@ def test_a_tenant_logs_in_to_its_own_database_by_its_own_users(secrets):
     [
         (
             "mongodb://root:secret@db1:27017,db2:27018/admin?replicaSet=rs1&tls=true",
-            "mongodb://tenant1:p%40ss%2Fw%3Ard@db1:27017,db2:27018/tenant1"
-            "?replicaSet=rs1&tls=true&authSource=tenant1",
+            (
+                "mongodb://tenant1:p%40ss%2Fw%3Ard@db1:27017,db2:27018/tenant1"
+                "?replicaSet=rs1&tls=true&authSource=tenant1"
+            ),
         ),
         (
             "mongodb+srv://root:secret@cluster.example/?authSource=admin&authMechanism=SCRAM-SHA-1",

@@ -71,7 +71,9 @@ def test_with_a_mongodb_of_the_providers_own_no_mongod_is_started(places):
     own = attrs.evolve(places, mongo_url="mongodb://root:secret@db/")
     secrets = SecretStore(own.secrets)
 
-    assert programs.MONGOD not in [each.name for each in programs.programs(own, secrets)]
+    names = [each.name for each in programs.programs(own, secrets)]
+    assert programs.MONGOD not in names
+    assert names == list(programs.addresses(own))
     assert programs.environment(own, secrets)["MONGO_URL"] == own.mongo_url
 
 

@@ -104,8 +104,9 @@ def remove(
         _purge(places, tenant, console)
     else:
         console.print(
-            f"Its data and tenant_pipelines/{tenant}/ stay; "
-            f"mysimbdp tenant remove {tenant} --purge deletes the data."
+            f"Its data stays; mysimbdp tenant remove {tenant} --purge deletes it. Remove "
+            f"tenant_pipelines/{tenant}/ too if it does not come back: mysimbdp check asks for "
+            "its agreement otherwise."
         )
 
 

@@ -17,6 +17,7 @@ REPLICA_SET = "rs0"
 CACHE_GB = 1
 OPLOG_MB = 512
 
+_KEY_FILE = "mongo/keyfile"
 _KEY_BYTES = 256
 
 
@@ -54,18 +55,17 @@ def version(binary: Path) -> str:
 
 
 def command(binary: Path, settings: Settings, secrets: SecretStore) -> list[str]:
-    """Return the command line of the embedded mongod; its data folder and key file are made."""
+    """Return the command line of the embedded mongod; its folders and key file are made."""
     folder = settings.state / "mongo"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    log = log_file(settings)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    secrets.ensure("mongo/keyfile", base64.b64encode(generator.token_bytes(_KEY_BYTES)).decode())
+    settings.logs.mkdir(parents=True, exist_ok=True)
+    secrets.ensure(_KEY_FILE, base64.b64encode(generator.token_bytes(_KEY_BYTES)).decode())
     return [
         *(str(binary), "--quiet", "--auth", "--bind_ip", "127.0.0.1"),
         *("--port", str(settings.mongo_port), "--dbpath", str(folder)),
-        *("--replSet", REPLICA_SET, "--keyFile", str(secrets.folder / "mongo" / "keyfile")),
+        *("--replSet", REPLICA_SET, "--keyFile", str(settings.secrets / _KEY_FILE)),
         *("--wiredTigerCacheSizeGB", str(CACHE_GB), "--oplogSize", str(OPLOG_MB)),
-        *("--logpath", str(log), "--logappend", "--nounixsocket"),
+        *("--logpath", str(log_file(settings)), "--logappend", "--nounixsocket"),
         *("--setParameter", "diagnosticDataCollectionEnabled=false"),
     ]
 

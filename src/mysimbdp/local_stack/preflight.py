@@ -46,6 +46,7 @@ def check_ports(ports: Collection[tuple[str, int]]) -> None:
                 f"{seen[port]} and {setting} are both {port}; set one of them to another port."
             )
         seen[port] = setting
+    for setting, port in ports:
         if not _is_free(port):
             raise errors.StackError(
                 f"Port {port} is taken{_holder(port)}. "

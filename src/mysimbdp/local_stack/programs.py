@@ -46,7 +46,6 @@ class Program:
 
     name: str
     command: tuple[str, ...]
-    address: str
     log: Path
     error_logs: tuple[Path, ...]
     start_seconds: int
@@ -66,6 +65,19 @@ def programs(settings: Settings, secrets: SecretStore) -> tuple[Program, ...]:
     if settings.mongo_url is None:
         commands = {MONGOD: mongod.command(mongod.find_binary(), settings, secrets)} | commands
     return tuple(_program(settings, name, command) for name, command in commands.items())
+
+
+def addresses(settings: Settings) -> dict[str, str]:
+    """Return the address of each program by its name, in the same order; most have none."""
+    embedded = {} if settings.mongo_url else {MONGOD: f"127.0.0.1:{settings.mongo_port}"}
+    return embedded | {
+        MAILBOX: f"127.0.0.1:{settings.smtp_port}",
+        API_SERVER: settings.airflow_url,
+        SCHEDULER: "",
+        DAG_PROCESSOR: "",
+        TRIGGERER: "",
+        REGISTRAR: "",
+    }
 
 
 def environment(settings: Settings, secrets: SecretStore) -> dict[str, str]:
@@ -95,17 +107,11 @@ def environment(settings: Settings, secrets: SecretStore) -> dict[str, str]:
 
 
 def _program(settings: Settings, name: str, command: list[str]) -> Program:
-    addresses = {
-        MONGOD: f"127.0.0.1:{settings.mongo_port}",
-        MAILBOX: f"127.0.0.1:{settings.smtp_port}",
-        API_SERVER: settings.airflow_url,
-    }
     own_log = mongod.log_file(settings)
     log = settings.logs / (f"{name}.out" if name == MONGOD else f"{name}.log")
     return Program(
         name=name,
         command=tuple(command),
-        address=addresses.get(name, ""),
         log=log,
         error_logs=(own_log, log) if name == MONGOD else (log,),
         start_seconds=_START_SECONDS.get(name, _AIRFLOW_START_SECONDS),

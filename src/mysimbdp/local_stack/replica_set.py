@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import pymongo
@@ -127,14 +126,13 @@ def _adopt_port(settings: Settings, secrets: SecretStore) -> None:
 
 
 def _await_primary(settings: Settings) -> None:
-    _await(lambda: is_primary(settings), f"MongoDB at {coredms.mongo_address(settings)}")
-
-
-def _await(ready: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + READY_SECONDS
-    while not ready():
+    while not is_primary(settings):
         if time.monotonic() > deadline:
-            raise errors.StackError(f"{what} takes no writes after {READY_SECONDS:.0f} s.")
+            raise errors.StackError(
+                f"MongoDB at {coredms.mongo_address(settings)} takes no writes after "
+                f"{READY_SECONDS:.0f} s (log: {mongod.log_file(settings)})."
+            )
         time.sleep(_POLL_SECONDS)
 
 

@@ -10,7 +10,6 @@ import attrs
 
 from mysimbdp.local_stack import health, leftovers, preflight, programs
 from mysimbdp.local_stack.processes import Process, Supervisor
-from mysimbdp.local_stack.programs import Program
 from mysimbdp.local_stack.start import Audience, Start
 from mysimbdp.secrets import SecretStore
 from mysimbdp.settings import Settings
@@ -55,6 +54,8 @@ def up(settings: Settings, audience: Audience) -> tuple[str, ...]:
 
 def down(settings: Settings) -> int:
     """Stop all programs and end what a crash left behind; return how many processes there were."""
+    if not settings.state.is_dir():
+        return 0
     supervisor = Supervisor(settings)
     with _alone(settings):
         count = len(leftovers.find(settings))
@@ -72,20 +73,20 @@ def status(settings: Settings) -> tuple[Part, ...]:
     """Return the state of each program, in the order in which they start."""
     found = Supervisor(settings).processes()
     return tuple(
-        _part(settings, program, found.get(program.name))
-        for program in programs.programs(settings, SecretStore(settings.secrets))
+        _part(settings, name, address, found.get(name))
+        for name, address in programs.addresses(settings).items()
     )
 
 
-def _part(settings: Settings, program: Program, process: Process | None) -> Part:
+def _part(settings: Settings, name: str, address: str, process: Process | None) -> Part:
     state = STOPPED if process is None else _state(settings, process)
     runs = process is not None and process.pid > 0
     return Part(
-        name=program.name,
+        name=name,
         state=state,
         pid=process.pid if process and runs else None,
         since_seconds=process.started_at_seconds if process and runs else None,
-        address=program.address,
+        address=address,
     )
 
 

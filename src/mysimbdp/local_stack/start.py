@@ -87,7 +87,7 @@ class Start:
 
     def _make_folders(self) -> None:
         self.settings.logs.mkdir(exist_ok=True)
-        for name in ("run", "mongo", "airflow", "airflow/home", "mail"):
+        for name in ("run", "airflow", "airflow/home", "mail"):
             (self.settings.state / name).mkdir(mode=0o700, exist_ok=True)
 
     def _find_down(self) -> list[str]:

@@ -20,7 +20,9 @@ class ArchiveDays(Timetable):
     """
 
     description = "a backfill of archived days"
+    # Backfills ask for this one; the other spares each DAG what only a clock needs, at every parse.
     periodic = True
+    can_be_scheduled = False
     run_ordering = ("run_after",)
 
     @property

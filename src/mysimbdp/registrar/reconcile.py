@@ -100,11 +100,9 @@ class Registrar:
     def _request_parse(self) -> None:
         """Have new and gone DAGs seen at once; without this they wait for the next interval."""
         if self._must_parse:
-            try:
+            with contextlib.suppress(errors.PlatformError):
                 self.airflow.reparse()
-            except errors.TransientError:
-                return
-            self._must_parse = False
+                self._must_parse = False
 
     def _ensure_platform(self, state: airflow_state.State) -> None:
         password = self.secrets.ensure("mongo/platform")
