@@ -43,8 +43,8 @@ run: $(INSTALLED) ## Start the whole platform on this machine and bring the samp
 	@$(BIN)/mysimbdp up
 	@$(BIN)/mysimbdp demo
 
-stop: $(INSTALLED) ## End every process that `make run` started.
-	@$(BIN)/mysimbdp down
+stop: ## End every process that `make run` started.
+	@test ! -x $(BIN)/mysimbdp || $(BIN)/mysimbdp down
 
 check: $(INSTALLED) ## Check style, types, layers and the committed agreements.
 	$(BIN)/ruff check

@@ -10,8 +10,7 @@ import attrs
 
 from mysimbdp import errors
 
-#: 64 characters: signing keys of SHA-512 want no fewer.
-_PASSWORD_BYTES = 48
+_PASSWORD_BYTES = 24
 
 
 @attrs.frozen

@@ -1,5 +1,7 @@
 import pytest
 from airflow.sdk import RetryAction
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time.comms import ErrorResponse
 
 from mysimbdp import errors
 from mysimbdp.orchestration import retry
@@ -17,6 +19,7 @@ def decide(error):
         errors.IngestionInterruptedError(),
         ConnectionResetError(),
         TimeoutError(),
+        AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR)),
     ],
 )
 def test_what_may_go_away_by_itself_is_tried_again(error):

@@ -54,6 +54,13 @@ def test_days_are_utc_days_whatever_the_time_zone_of_the_dates(serialised):
     ]
 
 
+def test_the_clock_starts_no_run_within_bounds_either():
+    day = pendulum.datetime(2026, 11, 20)
+    bounded = TimeRestriction(earliest=day, latest=day, catchup=False)
+    info = ArchiveDays().next_dagrun_info(last_automated_data_interval=None, restriction=bounded)
+    assert info is None
+
+
 def test_a_schedule_without_bounds_makes_no_run():
     unbounded = TimeRestriction(earliest=None, latest=None, catchup=True)
     info = ArchiveDays().next_dagrun_info(last_automated_data_interval=None, restriction=unbounded)

@@ -5,7 +5,7 @@ import pymongo
 import pytest
 from pymongo import errors as mongo_errors
 
-from mysimbdp import errors
+from mysimbdp import coredms, errors
 from mysimbdp.local_stack import replica_set
 
 
@@ -54,6 +54,26 @@ def test_setting_up_twice_changes_nothing(mongod):
     assert mongod.url() == before
     with pymongo.MongoClient(mongod.url("platform")) as client:
         client.mysimbdp.ingestions.find_one()
+
+
+def test_a_mongodb_of_the_providers_own_gets_the_platforms_login(mongod):
+    own = attrs.evolve(mongod.settings, mongo_url=mongod.url(), mongo_port=1)
+
+    replica_set.make_ready(own, mongod.secrets)
+
+    with pymongo.MongoClient(coredms.platform_url(own, mongod.secrets)) as client:
+        assert client.get_default_database().list_collection_names() is not None
+
+
+def test_a_mongodb_that_does_not_answer_is_told_by_its_address_only(mongod, free_port, monkeypatch):
+    monkeypatch.setattr(replica_set, "READY_SECONDS", 0.2)
+    port = free_port()
+    own = attrs.evolve(mongod.settings, mongo_url=f"mongodb://root:hidden@127.0.0.1:{port}/")
+
+    with pytest.raises(errors.StackError, match=f"MongoDB at 127.0.0.1:{port} does not") as refused:
+        replica_set.make_ready(own, mongod.secrets)
+
+    assert "hidden" not in str(refused.value)
 
 
 def test_acknowledged_documents_survive_a_kill(mongod, mongo_client, tenant_name):

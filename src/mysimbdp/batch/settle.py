@@ -165,8 +165,9 @@ def _mail(desk: Desk, documents: list[dict[str, Any]]) -> None:
         [report.from_document(document) for document in unsaid],
         {document["_id"]: _place(desk, document) for document in unsaid},
     )
+    facts = {"mailed_at": ledger.now(), **_send(desk, message)}
     for document in unsaid:
-        desk.ledger.note(document["_id"], mailed_at=ledger.now(), **_send(desk, message))
+        desk.ledger.note(document["_id"], **facts)
 
 
 def _send(desk: Desk, message: EmailMessage) -> dict[str, str]:

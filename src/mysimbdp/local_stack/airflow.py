@@ -17,6 +17,8 @@ ADMIN = "admin"
 REGISTRAR = "registrar"
 
 _FERNET_KEY_BYTES = 32
+#: SHA-512 wants no fewer.
+_SIGNING_KEY_BYTES = 64
 _DATABASE_WAIT_SECONDS = 60
 _DISTRIBUTIONS = ("apache-airflow", "apache-airflow-core", "apache-airflow-providers-fab")
 
@@ -24,6 +26,8 @@ _TUNING = {
     "AIRFLOW__CORE__AUTH_MANAGER": AUTH_MANAGER,
     "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
     "AIRFLOW__CORE__PARALLELISM": "16",
+    # Without asking a name server, which may be slow or absent.
+    "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
     "AIRFLOW__API__INSTANCE_NAME": "mysimbdp",
@@ -108,9 +112,13 @@ def _keys(secrets: SecretStore) -> dict[str, str]:
     fernet_key = base64.urlsafe_b64encode(generator.token_bytes(_FERNET_KEY_BYTES)).decode()
     return {
         "AIRFLOW__CORE__FERNET_KEY": secrets.ensure("airflow/fernet", fernet_key),
-        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.ensure("airflow/jwt"),
-        "AIRFLOW__API__SECRET_KEY": secrets.ensure("airflow/session"),
+        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.ensure("airflow/jwt", _signing_key()),
+        "AIRFLOW__API__SECRET_KEY": secrets.ensure("airflow/session", _signing_key()),
     }
+
+
+def _signing_key() -> str:
+    return generator.token_hex(_SIGNING_KEY_BYTES)
 
 
 def _fingerprint(secrets: SecretStore) -> str:

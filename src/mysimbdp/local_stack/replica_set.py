@@ -36,9 +36,14 @@ def make_ready(settings: Settings, secrets: SecretStore) -> None:
             _make_replica_set(settings, secrets)
         with _connect(coredms.registrar_url(settings, secrets), READY_SECONDS) as client:
             _ensure_platform_login(client, secrets)
+    except mongo_errors.ConnectionFailure:
+        raise errors.StackError(
+            f"MongoDB at {coredms.mongo_address(settings)} does not answer. "
+            "Start it, or correct MONGO_URL."
+        ) from None
     except mongo_errors.PyMongoError as error:
         raise errors.StackError(
-            f"MongoDB at {coredms.mongo_address(settings)} cannot be used: {error}"
+            f"MongoDB at {coredms.mongo_address(settings)} refuses our set-up: {error}"
         ) from error
 
 

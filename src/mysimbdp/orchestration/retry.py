@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk.exceptions import AirflowRuntimeError
 
 from mysimbdp import errors
 
@@ -13,6 +14,8 @@ _RETRIES = 3
 _FIRST_DELAY = timedelta(seconds=5)
 _LONGEST_DELAY = timedelta(minutes=1)
 _GROWTH = 2.0
+#: Ours, the operating system's, and what Airflow's own API answers a task when it is in trouble.
+_TRANSIENT = (errors.TransientError, ConnectionError, TimeoutError, AirflowRuntimeError)
 
 
 def transient_only() -> dict[str, Any]:
@@ -29,7 +32,7 @@ def transient_only() -> dict[str, Any]:
         "retry_policy": ExceptionRetryPolicy(
             rules=[
                 RetryRule(
-                    exception=[errors.TransientError, ConnectionError, TimeoutError],
+                    exception=[*_TRANSIENT],
                     action=RetryAction.RETRY,
                     reason="this may work again in a moment",
                 )

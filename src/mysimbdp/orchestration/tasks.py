@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from airflow.sdk import Context, get_current_context, task
-from airflow.sdk.exceptions import AirflowRuntimeError
 
 from mysimbdp import errors
 from mysimbdp.reporting import journal
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 FILES_KEY = "files"
 #: Airflow keeps 250 characters of what it shows for a mapped task.
 _LONGEST_NAME = 200
+_UNDER_WAY = ["queued", "running"]
 #: Twice the interval of a task's heartbeats, `[workers] min_heartbeat_interval`.
 _NOTICE_SECONDS = 10.0
 
@@ -133,15 +133,9 @@ def _raise_broken(desk: Desk, unit: Sequence[str]) -> None:
 
 
 def _has_ended(context: Context) -> Callable[[str], bool]:
-    def has_ended(run_id: str) -> bool:
-        try:
-            state = context["ti"].get_dagrun_state(context["dag"].dag_id, run_id)
-        except AirflowRuntimeError:
-            # A person deleted that run.
-            return True
-        return state in ("success", "failed")
-
-    return has_ended
+    """Return what tells whether a run of this DAG has ended; a deleted one has."""
+    dag_id, ti = context["dag"].dag_id, context["ti"]
+    return lambda run_id: not ti.get_dr_count(dag_id, run_ids=[run_id], states=_UNDER_WAY)
 
 
 def _await_ended_tasks(desk: Desk, run_id: str) -> None:
