@@ -120,11 +120,11 @@ def raw_ceiling(job: Job) -> Work:
 
 
 def drop_missing(row: Document) -> Document:
-    """Leave out what pandas holds for an empty cell."""
+    """Leave out what pandas and dask hold for an empty cell: NaN, and None among texts."""
     return {
         name: value
         for name, value in row.items()
-        if not (isinstance(value, float) and math.isnan(value))
+        if value is not None and not (isinstance(value, float) and math.isnan(value))
     }
 
 

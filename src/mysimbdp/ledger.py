@@ -94,8 +94,16 @@ class Ledger:
         return dict(document)
 
     def of_run(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """List a DAG run's ingestions in the order of their claim."""
-        return self._find({"dag_id": dag_id, "run_id": run_id})
+        """List the ingestions of a DAG run's present pass in the order of their claim."""
+        return self._find({"dag_id": dag_id, "run_id": run_id, "is_earlier_pass": {"$ne": True}})
+
+    def begin_pass(self, dag_id: str, run_id: str) -> None:
+        """Set apart what a run has settled already: cleared, Airflow starts the same run again."""
+        with translated(f"starting a pass of {run_id}"):
+            self.ingestions.update_many(
+                {"dag_id": dag_id, "run_id": run_id, "state": {"$in": list(TERMINAL)}},
+                {"$set": {"is_earlier_pass": True}},
+            )
 
     def unsettled(self, tenant: str, pipeline: str | None = None) -> list[dict[str, Any]]:
         """List a tenant's ingestions under way."""

@@ -14,8 +14,10 @@ REJECTS_COLLECTION = "rejects"
 RESERVED_TENANTS = frozenset(
     {"admin", "local", "config", PLATFORM_DATABASE, "registrar", "platform", "default_pool"}
 )
-#: Folders of the staging area.
-RESERVED_SUBDIRECTORIES = frozenset({"claimed", "loaded", "rejected"})
+#: Folders of the staging area beside the inboxes.
+STAGING_FOLDERS = frozenset({"claimed", "loaded", "rejected"})
+#: The last one is the DAG that says why a tenant is stopped.
+RESERVED_SUBDIRECTORIES = STAGING_FOLDERS | {"stopped"}
 RESERVED_COLLECTIONS = frozenset({REJECTS_COLLECTION})
 
 PLATFORM_CONNECTION = "mysimbdp_mongo"

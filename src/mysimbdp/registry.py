@@ -69,11 +69,13 @@ def publish(path: Path, tenants: Iterable[RegisteredTenant]) -> None:
 def read(path: Path) -> tuple[RegisteredTenant, ...]:
     """Return the published tenants; before the first publication there are none.
 
+    An entry that cannot be read, as another version may have written it, stops that tenant only.
+
     Raises:
         ConfigurationError: the file is not one that `publish` wrote.
 
     """
-    return tuple(_from_entry(name, entry, path) for name, entry in _entries(path).items())
+    return tuple(_from_entry(name, entry) for name, entry in _entries(path).items())
 
 
 def find(path: Path, tenant: str, subdirectory: str) -> tuple[RegisteredTenant, BatchPipeline]:
@@ -91,7 +93,7 @@ def find(path: Path, tenant: str, subdirectory: str) -> tuple[RegisteredTenant, 
             f"tenant_pipelines/{tenant}/, or check the name (mysimbdp tenant list).",
             tenant=tenant,
         )
-    found = _from_entry(tenant, entries[tenant], path)
+    found = _from_entry(tenant, entries[tenant])
     if found.stopped or found.registration is None:
         problems = "; ".join(str(problem) for problem in found.problems)
         raise errors.TenantStoppedError(
@@ -179,7 +181,7 @@ def _to_json(value: pydantic.BaseModel | None) -> Any:
     return None if value is None else value.model_dump(mode="json", exclude_unset=True)
 
 
-def _from_entry(name: str, entry: Any, path: Path) -> RegisteredTenant:
+def _from_entry(name: str, entry: Any) -> RegisteredTenant:
     try:
         agreement, registration = entry["agreement"], entry["registration"]
         return RegisteredTenant(
@@ -189,5 +191,13 @@ def _from_entry(name: str, entry: Any, path: Path) -> RegisteredTenant:
             problems=tuple(Problem(**problem) for problem in entry["problems"]),
             withdrawn=entry["withdrawn"],
         )
-    except (pydantic.ValidationError, KeyError, TypeError) as error:
-        raise _unusable(path) from error
+    except (pydantic.ValidationError, KeyError, TypeError):
+        unreadable = Problem(
+            file="registry.json",
+            key=name,
+            expected="an entry of this version's registrar",
+            found="one that cannot be read; restart the registrar",
+        )
+        return RegisteredTenant(
+            tenant=name, agreement=None, registration=None, problems=(unreadable,)
+        )

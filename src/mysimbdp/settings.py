@@ -1,4 +1,4 @@
-"""Where things are, read once from the environment; the embedded stack and compose use the same names."""
+"""Where things are, read once from the environment; all ways to deploy use the same names."""
 
 from __future__ import annotations
 

@@ -32,6 +32,18 @@ def ask_airflow(stack, method, path, body=None):
     return response.status, json.loads(response.read())
 
 
+@pytest.fixture
+def fake_mongod(tmp_path):
+    """Give a function that writes a mongod of its own; `path` is a PATH that finds it first."""
+
+    def write(script):
+        (tmp_path / "mongod").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "mongod").chmod(0o755)
+
+    write.path = f"{tmp_path}:{os.environ['PATH']}"
+    return write
+
+
 def test_status_names_every_part_with_its_pid_and_start(stack):
     stack.await_all_running()
     done = stack.run("status", "--json")
@@ -173,18 +185,27 @@ def test_a_taken_port_is_told_in_one_sentence_and_nothing_is_started(make_stack,
     assert not other.processes()
 
 
-def test_a_mongod_that_lacks_a_library_is_told_in_one_sentence(make_stack, tmp_path):
-    other = make_stack()
-    broken = tmp_path / "mongod"
-    broken.write_text(
-        "#!/bin/sh\necho 'libcrypto.so.3: cannot open shared object file' >&2\nexit 127"
-    )
-    broken.chmod(0o755)
+def test_a_mongod_that_lacks_a_library_is_told_in_one_sentence(make_stack, fake_mongod):
+    fake_mongod("echo 'libcrypto.so.3: cannot open shared object file' >&2; exit 127")
 
-    line = only_line(other.run("up", PATH=f"{tmp_path}:{os.environ['PATH']}"))
+    line = only_line(make_stack().run("up", PATH=fake_mongod.path))
 
     assert "libcrypto.so.3" in line
     assert "MONGO_URL" in line
+
+
+def test_a_part_that_cannot_start_is_named_with_its_last_error_and_log(make_stack, fake_mongod):
+    other = make_stack()
+    fake_mongod("[ $1 = --version ] && echo db version v6 && exit; echo Error: no room >&2; exit 1")
+    try:
+        line = only_line(other.run("up", PATH=fake_mongod.path))
+
+        assert "mongod does not start: Error: no room" in line
+        assert str(other.state / "logs" / "mongod.out") in line
+        assert other.run("status").returncode == 1
+    finally:
+        other.run("down")
+    assert not other.processes()
 
 
 def test_a_state_folder_that_cannot_be_written_is_told_in_one_sentence(make_stack):
@@ -192,18 +213,3 @@ def test_a_state_folder_that_cannot_be_written_is_told_in_one_sentence(make_stac
 
     assert "/proc/state cannot be written" in line
     assert "set MYSIMBDP_STATE" in line
-
-
-def test_a_part_that_cannot_start_is_named_with_its_log(make_stack):
-    other = make_stack()
-    data = other.state / "mongo"
-    data.mkdir(parents=True)
-    (data / "WiredTiger").write_text("not a database")
-    try:
-        line = only_line(other.run("up"))
-
-        assert "mongod does not start" in line
-        assert str(other.state / "logs" / "mongod.log") in line
-    finally:
-        other.run("down")
-    assert not other.processes()

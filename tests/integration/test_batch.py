@@ -365,3 +365,29 @@ def test_a_script_that_fails_fails_the_file_with_its_exit_code(workshop):
     assert (report["state"], report["cause"]) == ("failed", "script_error")
     assert "exit code 3" in report["error"]
     assert "about to fail" in shop.desk.log.path.read_text()
+
+
+def test_a_cleared_run_that_starts_again_ingests_its_archived_files_again(workshop):
+    """Airflow reprocesses a backfill under the same run id."""
+    shop = workshop()
+    shop.land("trips.csv", CSV)
+    (first,) = run(shop, "first")
+    day = first["claimed_at"].date()
+    (once,) = run(shop, "backfill", day=day)
+
+    (again,) = run(shop, "backfill", day=day)
+
+    assert again["_id"] != once["_id"]
+    assert again["state"] == "loaded"
+    assert len(shop.documents()) == 3
+
+
+def test_a_file_name_that_is_no_text_is_loaded_under_a_name_that_is(workshop):
+    shop = workshop()
+    path = shop.land("odd.csv", CSV)
+    path.rename(os.fsdecode(os.fsencode(shop.desk.area.inbox) + b"/odd-\xff.csv"))
+
+    (report,) = run(shop)
+
+    assert (report["state"], report["name"]) == ("loaded", "odd-\\xff.csv")
+    assert len(shop.documents()) == 3

@@ -49,7 +49,7 @@ def children():
     return [
         child
         for child in psutil.Process().children(recursive=True)
-        if "mysimbdp.pipelines.child" in child.cmdline()
+        if child.status() != psutil.STATUS_ZOMBIE and "mysimbdp.pipelines.child" in child.cmdline()
     ]
 
 
@@ -148,7 +148,8 @@ def test_the_child_has_an_empty_environment_two_pipes_and_no_login(workshop):
         def ingest(batch):
             print(json.dumps({
                 "environment": dict(os.environ),
-                "descriptors": [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")
+                "descriptors": [os.readlink(f"/proc/self/fd/{fd}")
+                                for fd in os.listdir("/proc/self/fd")
                                 if os.path.exists(f"/proc/self/fd/{fd}")],
                 "arguments": open("/proc/self/cmdline").read(),
                 "folder": os.getcwd(),

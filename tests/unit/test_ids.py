@@ -1,5 +1,7 @@
 """Ids of rows."""
 
+import itertools
+
 import bson
 import numpy as np
 import pyarrow as pa
@@ -18,10 +20,7 @@ def encoded(*documents):
 
 
 def decoded(data, offsets):
-    return [
-        bson.decode(data[start:end].tobytes())
-        for start, end in zip(offsets[:-1], offsets[1:], strict=True)
-    ]
+    return [bson.decode(data[start:end].tobytes()) for start, end in itertools.pairwise(offsets)]
 
 
 def test_every_row_gets_the_id_of_its_file_and_ordinal():

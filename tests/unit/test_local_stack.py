@@ -107,7 +107,8 @@ def test_an_empty_log_is_passed_over(tmp_path):
     empty.touch()
     full.write_text("killed\n")
 
-    assert logs.last_error(tmp_path / "missing.log", empty, full) == "killed"
+    assert logs.first_with_text([tmp_path / "missing.log", empty, full]) == full
+    assert logs.first_with_text([empty]) == empty
     assert logs.last_error(empty) == "it printed nothing"
 
 

@@ -1,5 +1,6 @@
 """What crosses the pipe."""
 
+import contextlib
 import io
 
 import numpy as np
@@ -48,10 +49,8 @@ def test_garbage_is_bad_output_and_nothing_worse(garbage):
         lambda: protocol.unpack_documents(garbage),
         lambda: protocol.decode(garbage, protocol.End),
     ):
-        try:
+        with contextlib.suppress(BadOutputError):
             read()
-        except BadOutputError as error:
-            assert "The child" in str(error)
 
 
 def test_a_block_with_other_columns_is_bad_output():

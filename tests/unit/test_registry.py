@@ -139,13 +139,23 @@ def test_publishing_leaves_no_draft_behind(tree, published):
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{}", "[]", '{"tenants": []}', '{"tenants": {"a": 1}}', '{"tenants": {"a": {}}}'],
+    ["", "{}", "[]", '{"tenants": []}'],
 )
 def test_a_registry_that_nobody_published_is_refused_with_what_to_do(published, content):
     published.write_text(content)
 
     with pytest.raises(errors.ConfigurationError, match="Remove it"):
         registry.read(published)
+
+
+@pytest.mark.parametrize("entry", ["1", "{}", '{"agreement": {}, "registration": {}}'])
+def test_an_entry_that_cannot_be_read_stops_its_tenant_only(published, entry):
+    content = published.read_text().replace('"tenants": {', f'"tenants": {{"odd": {entry},', 1)
+    published.write_text(content)
+
+    stopped = {tenant.tenant: tenant.stopped for tenant in registry.read(published)}
+
+    assert stopped == {"odd": True, "tenant1": False, "tenant2": False}
 
 
 def test_a_live_pipeline_is_found(published):

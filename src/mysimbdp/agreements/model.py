@@ -32,37 +32,52 @@ class FileType(enum.StrEnum):
 class Committed(BaseModel):
     """The base of everything read from a committed file: no unknown keys, no change afterwards.
 
-    In the schema a `title` says what a value has to be, for the messages about wrong ones; the
-    docstring below an attribute says what it is for.
+    In the schema a `title` says what a value has to be, for the messages about wrong ones; a
+    `description` says what it is for.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DataConstraints(Committed):
     """What files the tenant may send."""
 
     file_types: Annotated[
-        tuple[FileType, ...], Field(min_length=1, json_schema_extra={"uniqueItems": True})
+        Annotated[
+            tuple[FileType, ...], Field(min_length=1, json_schema_extra={"uniqueItems": True})
+        ],
+        Field(description="the file types that are accepted, such as [CSV, JSON]"),
     ]
-    """the file types that are accepted, such as [CSV, JSON]"""
-    max_file_size: Size
-    """the size that no file may exceed"""
+    max_file_size: Annotated[Size, Field(description="the size that no file may exceed")]
 
 
 class ServiceAgreement(Committed):
     """How much of the platform the tenant gets."""
 
-    max_throughput: Rate
-    """the speed at which all ingestions of the tenant together may read"""
-    max_concurrent_ingestions: Annotated[int, Field(ge=1, le=1024)]
-    """how many files of the tenant are ingested at the same time, a whole number from 1 to 1024"""
-    storage_space_staging: Size
-    """the space for files that wait in the staging area"""
-    max_memory: Size
-    """the memory of one ingestion; a callable or script that takes more is ended"""
-    on_concurrency_limit: Literal["queue", "reject"] = "queue"
-    """what happens to a file above max_concurrent_ingestions: it waits, or it is rejected"""
+    max_throughput: Annotated[
+        Rate, Field(description="the speed at which all ingestions of the tenant together may read")
+    ]
+    max_concurrent_ingestions: Annotated[
+        Annotated[int, Field(ge=1, le=1024)],
+        Field(
+            description="how many files of the tenant are ingested at the same time, a whole number from 1 to 1024"
+        ),
+    ]
+    storage_space_staging: Annotated[
+        Size, Field(description="the space for files that wait in the staging area")
+    ]
+    max_memory: Annotated[
+        Size,
+        Field(
+            description="the memory of one ingestion; a callable or script that takes more is ended"
+        ),
+    ]
+    on_concurrency_limit: Annotated[
+        Literal["queue", "reject"],
+        Field(
+            description="what happens to a file above max_concurrent_ingestions: it waits, or it is rejected"
+        ),
+    ] = "queue"
 
 
 class Agreement(Committed):
@@ -70,10 +85,16 @@ class Agreement(Committed):
 
     data_constraints: DataConstraints
     service_agreement: ServiceAgreement
-    plan: Literal["basic", "standard", "premium"] = "standard"
-    """the plan that is paid for; a higher one goes first where ingestions queue"""
-    contacts: Annotated[tuple[Contact, ...], Field(min_length=1)]
-    """the e-mail addresses that hear of rejected files and missed service"""
+    plan: Annotated[
+        Literal["basic", "standard", "premium"],
+        Field(
+            description="the plan that is paid for; a higher one goes first where ingestions queue"
+        ),
+    ] = "standard"
+    contacts: Annotated[
+        Annotated[tuple[Contact, ...], Field(min_length=1)],
+        Field(description="the e-mail addresses that hear of rejected files and missed service"),
+    ]
 
     @property
     def priority(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -13,7 +14,7 @@ import attrs
 from mysimbdp import errors, ledger
 from mysimbdp.agreements import admission
 from mysimbdp.batch import inspect, units
-from mysimbdp.batch.desk import Desk
+from mysimbdp.batch.desk import Desk, file_name
 from mysimbdp.reporting.report import State
 from mysimbdp.staging import area
 
@@ -43,6 +44,7 @@ def admit(
         has_ended: tells whether another run of this DAG has ended.
 
     """
+    desk.ledger.begin_pass(desk.dag_id, run_id)
     _adopt(desk, run_id, has_ended)
     archive = _ARCHIVE_PATTERN.fullmatch(pattern)
     if day is not None:
@@ -73,7 +75,7 @@ def _adopt(desk: Desk, run_id: str, has_ended: Callable[[str], bool]) -> None:
 def _claim_inbox(desk: Desk, run_id: str, pattern: str) -> None:
     """Enter each file in the ledger, then move it: the next attempt sees a crash in between."""
     entered = {
-        document["name"]: document["_id"]
+        file_name(document): document["_id"]
         for document in desk.ledger.of_run(desk.dag_id, run_id)
         if document["state"] == State.CLAIMED and not document["reingested"]
     }
@@ -106,14 +108,17 @@ def _open_archived(desk: Desk, run_id: str, day_pattern: str, name_pattern: str)
 
 def _new_document(desk: Desk, run_id: str, name: str) -> dict[str, Any]:
     now = ledger.now()
-    return {
+    # A name need not be text on Linux; MongoDB and people want text.
+    shown = os.fsencode(name).decode(errors="backslashreplace")
+    exact = {} if shown == name else {"name_bytes": os.fsencode(name)}
+    return exact | {
         "_id": ledger.new_ingestion_id(now),
         "tenant": desk.tenant.tenant,
         "pipeline": desk.subdirectory,
         "dag_id": desk.dag_id,
         "run_id": run_id,
-        "name": name,
-        "path": desk.shown_path(name),
+        "name": shown,
+        "path": desk.shown_path(shown),
         "size_bytes": 0,
         "state": State.CLAIMED,
         "claimed_at": now,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ from mysimbdp.reporting.email import Mailer
 from mysimbdp.settings import Settings
 from mysimbdp.sinks.mongo import MongoSink
 from mysimbdp.staging.area import Area
+
+
+def file_name(document: dict[str, Any]) -> str:
+    """Return a file's name on disk, which need not be the text that reports show."""
+    return os.fsdecode(document.get("name_bytes", document["name"]))
 
 
 @attrs.frozen(kw_only=True)
@@ -90,7 +96,7 @@ class Desk:
         """Find the file of an ingestion: claimed, or in the archive when ingested again."""
         if document["reingested"]:
             return self.settings.staging / str(document["archived_at"])
-        return self.area.claimed(document["_id"]) / str(document["name"])
+        return self.area.claimed(document["_id"]) / file_name(document)
 
     def sink_for(self, document: dict[str, Any]) -> MongoSink:
         """Open the way of a file's rows into the tenant's database."""

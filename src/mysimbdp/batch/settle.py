@@ -74,9 +74,10 @@ def _keep(desk: Desk, document: dict[str, Any]) -> None:
 def _give_up(desk: Desk, document: dict[str, Any]) -> None:
     """Take a failed file's rows back and set it aside; what was loaded earlier stays."""
     facts: dict[str, Any] = {
-        "cause": document.get("cause") or Cause.UNAVAILABLE,
+        "cause": document.get("cause") or Cause.INTERRUPTED,
         "error": document.get("error")
-        or "The servers did not answer within all retries; stage the file again later.",
+        or "The work was ended before it was done, by a person or after all retries; see the "
+        "task's log. Stage the file again.",
         "ended_at": document.get("ended_at") or ledger.now(),
     }
     if not document["reingested"] and document["attempt"]:

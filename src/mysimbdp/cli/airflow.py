@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def run_airflow(context: typer.Context) -> None:
-    """Run Airflow's own command line on this stack, such as `backfill create` (see --help there)."""
+    """Run Airflow's own command line on this stack, such as `backfill create`."""
     settings = deployment.from_environment()
     environment = airflow.environment(settings, SecretStore(settings.secrets)) | {
         "MYSIMBDP_HOME": str(settings.home),

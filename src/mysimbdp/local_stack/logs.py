@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 _TAIL_BYTES = 64 * 1024
@@ -13,14 +14,17 @@ _COMPLAINT = re.compile(
 )
 
 
-def last_error(*logs: Path) -> str:
-    """Return the last line that complains, else the last line at all, of the first log with any."""
-    for log in logs:
-        lines = [_readable(line) for line in _tail(log)]
-        complaints = [line for line in lines if _COMPLAINT.search(line)]
-        if lines:
-            return (complaints or lines)[-1][:_LONGEST_LINE]
-    return "it printed nothing"
+def last_error(log: Path) -> str:
+    """Return the last line that complains, else the last line at all."""
+    lines = [_readable(line) for line in _tail(log)]
+    complaints = [line for line in lines if _COMPLAINT.search(line)]
+    return (complaints or lines or ["it printed nothing"])[-1][:_LONGEST_LINE]
+
+
+def first_with_text(logs: Sequence[Path]) -> Path:
+    """Return the first log that has any text, else the first."""
+    written = [log for log in logs if log.is_file() and log.stat().st_size]
+    return (written or list(logs))[0]
 
 
 def _tail(log: Path) -> list[str]:

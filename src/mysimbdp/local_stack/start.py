@@ -156,9 +156,10 @@ class Start:
 
     def _failure(self, name: str, what: str) -> errors.StackError:
         (program,) = (each for each in self.programs if each.name == name)
+        log = logs.first_with_text(program.error_logs)
         return errors.StackError(
-            f"{name} {what}: {logs.last_error(*program.error_logs)} "
-            f"(log: {program.error_logs[0]}). Cure that and run `mysimbdp up` again.",
+            f"{name} {what}: {logs.last_error(log)} (log: {log}). "
+            "Cure that and run `mysimbdp up` again.",
             program=name,
         )
 

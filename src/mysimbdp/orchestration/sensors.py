@@ -20,6 +20,7 @@ from airflow.sdk.exceptions import (
 
 from mysimbdp import errors, naming
 from mysimbdp.orchestration import params, triggers
+from mysimbdp.reporting import journal
 from mysimbdp.staging import area
 
 _SHOWN_NAMES = 10
@@ -121,5 +122,6 @@ def _described(wanted: params.Wanted) -> str:
 
 
 def _shown(names: Sequence[str]) -> str:
+    first = ", ".join(journal.one_line(name) for name in names[:_SHOWN_NAMES])
     more = len(names) - _SHOWN_NAMES
-    return ", ".join(names[:_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
+    return f"{first} and {more} more" if more > 0 else first

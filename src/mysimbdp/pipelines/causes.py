@@ -30,5 +30,5 @@ class Cause(StrEnum):
     TOO_MANY_REJECTS = "too_many_rejects"
     #: Rows read are not rows stored plus rows rejected.
     COUNTS_DIFFER = "counts_differ"
-    #: The servers did not answer within all retries.
-    UNAVAILABLE = "unavailable"
+    #: The work was ended before it was done: all retries were used up, or somebody ended the run.
+    INTERRUPTED = "interrupted"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import time
 
 import psutil
 
 _END_SECONDS = 5.0
+_LOOK_SECONDS = 0.005
 
 
 class Family:
@@ -20,6 +22,11 @@ class Family:
     def __init__(self) -> None:
         self._own = psutil.Process()
         self._strangers = {child.pid for child in self._own.children()}
+        self._head: int | None = None
+
+    def found(self, process_id: int) -> None:
+        """Name the head of the family: whoever started it collects its exit code, nobody else."""
+        self._head = process_id
 
     def members(self) -> list[psutil.Process]:
         """List the living members; those that go in the meantime are left out."""
@@ -35,16 +42,30 @@ class Family:
         return sum(_resident_bytes(process) for process in self.members())
 
     def end(self) -> None:
-        """Kill every member and wait until all are gone.
+        """Kill every member and wait until all are gone; the head's exit code is left to collect.
 
         They are frozen first, so that none can start another one while its siblings die.
         """
-        while members := self.members():
+        while members := [one for one in self.members() if not self._is_dead_head(one)]:
             for signal_number in (signal.SIGSTOP, signal.SIGKILL):
                 for process in members:
                     with contextlib.suppress(psutil.NoSuchProcess):
                         process.send_signal(signal_number)
-            psutil.wait_procs(members, timeout=_END_SECONDS)
+            others = [process for process in members if process.pid != self._head]
+            psutil.wait_procs(others, timeout=_END_SECONDS)
+            if not others:
+                time.sleep(_LOOK_SECONDS)
+
+    def _is_dead_head(self, process: psutil.Process) -> bool:
+        return process.pid == self._head and has_ended(process)
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Tell whether a process is over, its exit code collected or not."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _resident_bytes(process: psutil.Process) -> int:

@@ -105,7 +105,7 @@ class ScriptPacer:
 
     def charge_rest(self) -> None:
         """Pay for what the script read between two looks, so that the next one waits for it."""
-        rest_bytes = os.stat(self._path).st_size - self.sent_bytes
+        rest_bytes = Path(self._path).stat().st_size - self.sent_bytes
         if rest_bytes > 0:
             time.sleep(self._pace(rest_bytes))
 

@@ -75,12 +75,20 @@ XmlName = Annotated[
 class Resources(Committed):
     """What one run of the code may take."""
 
-    cpu: Annotated[int, Field(ge=1, le=1024)] = 1
-    """the processors to plan for, a whole number from 1 to 1024"""
-    memory: Size | None = None
-    """the memory of the process and its children; by default the agreement's max_memory"""
-    timeout: Duration | None = None
-    """the time after which the run is ended; by default there is no limit"""
+    cpu: Annotated[
+        Annotated[int, Field(ge=1, le=1024)],
+        Field(description="the processors to plan for, a whole number from 1 to 1024"),
+    ] = 1
+    memory: Annotated[
+        Size | None,
+        Field(
+            description="the memory of the process and its children; by default the agreement's max_memory"
+        ),
+    ] = None
+    timeout: Annotated[
+        Duration | None,
+        Field(description="the time after which the run is ended; by default there is no limit"),
+    ] = None
 
 
 class BatchPipeline(Committed):
@@ -90,26 +98,44 @@ class BatchPipeline(Committed):
         json_schema_extra={"oneOf": [{"required": ["callable"]}, {"required": ["script"]}]}
     )
 
-    callable: CallableName | None = None
-    """the function that turns a batch of rows into the rows to store"""
-    script: ScriptName | None = None
-    """the file that is run with the path of the staged file, and writes by itself"""
-    collection: Collection
-    """the collection that the rows go to"""
-    batch: Literal["arrow", "pandas", "records"] = "arrow"
-    """what the function gets: a pyarrow.Table, a pandas.DataFrame or a list of dicts"""
-    formats: Annotated[tuple[FileType, ...], Field(min_length=1)] | None = None
-    """the file types that the code reads; by default all that the agreement names"""
-    columns: dict[Annotated[str, AfterValidator(_is_column)], ColumnType] = Field(
-        default_factory=dict
-    )
-    """the types of columns that are not to be inferred"""
-    missing: tuple[str, ...] = ("",)
-    """the texts that mean "no value"; the field is then dropped"""
-    xml_row: XmlName | None = None
-    """the XML element that is one row"""
-    max_reject_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """the share of rows that may be rejected before the file fails, from 0 to 1"""
+    callable: Annotated[
+        CallableName | None,
+        Field(description="the function that turns a batch of rows into the rows to store"),
+    ] = None
+    script: Annotated[
+        ScriptName | None,
+        Field(
+            description="the file that is run with the path of the staged file, and writes by itself"
+        ),
+    ] = None
+    collection: Annotated[Collection, Field(description="the collection that the rows go to")]
+    batch: Annotated[
+        Literal["arrow", "pandas", "records"],
+        Field(
+            description="what the function gets: a pyarrow.Table, a pandas.DataFrame or a list of dicts"
+        ),
+    ] = "arrow"
+    formats: Annotated[
+        Annotated[tuple[FileType, ...], Field(min_length=1)] | None,
+        Field(
+            description="the file types that the code reads; by default all that the agreement names"
+        ),
+    ] = None
+    columns: Annotated[
+        dict[Annotated[str, AfterValidator(_is_column)], ColumnType],
+        Field(description="the types of columns that are not to be inferred"),
+    ] = Field(default_factory=dict)
+    missing: Annotated[
+        tuple[str, ...],
+        Field(description='the texts that mean "no value"; the field is then dropped'),
+    ] = ("",)
+    xml_row: Annotated[XmlName | None, Field(description="the XML element that is one row")] = None
+    max_reject_ratio: Annotated[
+        Annotated[float, Field(ge=0, le=1)],
+        Field(
+            description="the share of rows that may be rejected before the file fails, from 0 to 1"
+        ),
+    ] = 0.0
     resources: Resources = Resources()
 
     @model_validator(mode="after")
@@ -131,7 +157,9 @@ class Registration(Committed):
     """All pipelines of one tenant: `tenant_pipelines/<tenant>/pipelines.yaml`."""
 
     batch: Annotated[
-        dict[Annotated[str, AfterValidator(_is_subdirectory)], BatchPipeline],
-        Field(min_length=1),
+        Annotated[
+            dict[Annotated[str, AfterValidator(_is_subdirectory)], BatchPipeline],
+            Field(min_length=1),
+        ],
+        Field(description="the subdirectories of the staging area, and the pipeline of each"),
     ]
-    """the subdirectories of the staging area, and the pipeline of each"""

@@ -108,6 +108,8 @@ def _run_script(
         job.request, parent=os.getpid(), arguments=(str(job.path), *job.request.arguments)
     )
     process = _start(request, job.environment, scratch, ())
+    family.found(process.pid)
+    exits.callback(process.wait)
     pacer = feeder.ScriptPacer(job.path, job.pace)
     watch = _watch(process, family, job, exits, on_tick=pacer)
     _pass_log_on(process, listener.log, exits)
@@ -140,6 +142,8 @@ def _run_callable(
     finally:
         os.close(input_read)
         os.close(output_write)
+    family.found(process.pid)
+    exits.callback(process.wait)
     watch = _watch(process, family, job, exits)
     _pass_log_on(process, listener.log, exits)
     feed.start()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import psutil
 
 from mysimbdp.pipelines.causes import Cause
-from mysimbdp.pipelines.family import Family
+from mysimbdp.pipelines.family import Family, has_ended
 
 #: Memory grows by at most some 70 MB between two looks (1.4 GB/s measured for a filling loop).
 TICK_SECONDS = 0.05
@@ -49,7 +49,7 @@ class Watchdog(threading.Thread):
         """Watch until stopped, until the child has ended, or until a limit is broken."""
         while not self._stopped.wait(TICK_SECONDS):
             self.verdict = self._judge()
-            if self.verdict is not None or _has_ended(self._child):
+            if self.verdict is not None or has_ended(self._child):
                 self._family.end()
                 return
             if self._on_tick is not None:
@@ -68,10 +68,3 @@ class Watchdog(threading.Thread):
         if self._deadline is not None and time.monotonic() > self._deadline:
             return Cause.TIMEOUT
         return None
-
-
-def _has_ended(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True

@@ -20,7 +20,7 @@ def ensure(root: Path, tenant: str, subdirectories: Iterable[str]) -> list[str]:
 
     """
     area = root / tenant
-    private = (area, *(area / name for name in sorted(naming.RESERVED_SUBDIRECTORIES)))
+    private = (area, *(area / name for name in sorted(naming.STAGING_FOLDERS)))
     inboxes = [area / name for name in sorted(subdirectories)]
     made = [
         *(folder for folder in private if _make(folder, _FOLDER_MODE)),

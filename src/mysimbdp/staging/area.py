@@ -137,12 +137,20 @@ def scan(root: Path) -> dict[tuple[str, str], list[str]]:
     found: dict[tuple[str, str], list[str]] = {}
     for tenant in _subfolders(root):
         for folder in _subfolders(tenant):
-            if folder.name in naming.RESERVED_SUBDIRECTORIES:
+            if folder.name in naming.STAGING_FOLDERS:
                 continue
-            names = sorted(_complete_entries(folder))
+            names = _names_or_none(folder)
             if names:
                 found[tenant.name, folder.name] = names
     return found
+
+
+def _names_or_none(folder: Path) -> list[str]:
+    """List an inbox for the scan of all: one that cannot be read must not hide the others."""
+    try:
+        return sorted(_complete_entries(folder))
+    except errors.StagingError:
+        return []
 
 
 def _complete_entries(folder: Path) -> Iterator[str]:
@@ -162,7 +170,7 @@ def _complete_entries(folder: Path) -> Iterator[str]:
 def _is_unfinished_name(name: str) -> bool:
     """Tell whether a file is hidden or has a name of files that still grow.
 
-    A name that reads as a path elsewhere (`..\\..\\x.csv`) does not wait: it is to be refused.
+    A name that reads as a path on another system does not wait: it is to be refused.
     """
     is_hidden = name.startswith(".") and "\\" not in name
     return is_hidden or name.endswith(UNFINISHED_SUFFIXES)
