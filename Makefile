@@ -35,8 +35,8 @@ $(INSTALLED): $(LOCKS) pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
 	@$(WITH_INDEX) export VIRTUAL_ENV=$(CURDIR)/.venv UV_INDEX_STRATEGY=unsafe-best-match; \
-	$(BIN)/uv pip sync --quiet --require-hashes requirements/dev.txt requirements/bench.txt; \
-	$(BIN)/uv pip install --quiet --no-deps -e .
+	$(BIN)/uv pip sync --quiet --require-hashes $(LOCKS); \
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 run: $(INSTALLED) ## Start the whole platform on this machine and bring the sample files through.
@@ -62,7 +62,7 @@ bench: $(INSTALLED) ## Compare with other ways to load a CSV file, on one mongod
 	$(BIN)/python -m bench
 
 lock: $(INSTALLED) ## Renew the hashed locks after a change of requirements/*.in.
-	@$(WITH_INDEX) for name in bootstrap runtime dev bench; do \
+	@$(WITH_INDEX) for name in bootstrap runtime dev bench production; do \
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header \
 		--python-version 3.11 -o requirements/$$name.txt requirements/$$name.in; done
 
