@@ -12,6 +12,7 @@ DONE_BEFORE = ("make run", "make test", "source .venv/bin/activate")
 
 
 def test_the_readmes_commands_work_one_after_the_other(stack):
+    stack.await_all_running()
     assert stack.run("demo").returncode == 0  # the second half of `make run`
     blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line not in DONE_BEFORE]

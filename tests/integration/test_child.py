@@ -301,13 +301,14 @@ def test_the_child_dies_with_the_worker(tmp_path):
             textwrap.dedent(
                 f"""
                 from pathlib import Path
-                from mysimbdp.pipelines import protocol, runner
+                from mysimbdp.pipelines import protocol, runner, verdict
                 request = protocol.Request(
                     folder={str(tmp_path)!r}, entry="pipeline:ingest", is_script=False,
                     file_format="CSV", memory_bytes=2**30, parent=0)
                 job = runner.Job(request=request, path=Path({str(tmp_path)!r}, "rows.csv"),
-                    environment={{}}, timeout_seconds=None, bytes_per_second=10**9,
-                    pace=lambda _: 0.0)
+                    environment={{}}, bytes_per_second=10**9,
+                    pace=lambda _: 0.0,
+                    limits=verdict.Limits(memory_bytes=2**30, timeout_seconds=None))
                 runner.run(job, runner.Listener(
                     documents=print, rejects=print, log=print))
                 """

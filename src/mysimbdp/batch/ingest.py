@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from mysimbdp import errors, ledger
 from mysimbdp.batch.desk import Desk
-from mysimbdp.pipelines import protocol, runner
+from mysimbdp.pipelines import protocol, runner, verdict
 from mysimbdp.pipelines.causes import Cause
 from mysimbdp.reporting.report import State
 from mysimbdp.sinks.mongo import MongoSink
@@ -90,7 +90,7 @@ def _run(desk: Desk, document: dict[str, Any]) -> dict[str, Any]:
     )
     completed = runner.run(_job(desk, document), listener)
     if completed.end is None:
-        raise runner.failed(Cause.BAD_OUTPUT, "The child sent no closing message.")
+        raise verdict.failed(Cause.BAD_OUTPUT, "The child sent no closing message.")
     sink.tidy()
     counts = tally.facts(completed.end.rows_read)
     _reconcile(sink, counts)
@@ -110,8 +110,12 @@ def _run_script(desk: Desk, document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _job(desk: Desk, document: dict[str, Any]) -> runner.Job:
-    pipeline, timeout = desk.pipeline, desk.pipeline.resources.timeout
-    throughput = desk.throughput
+    pipeline, throughput = desk.pipeline, desk.throughput
+    timeout = pipeline.resources.timeout
+    limits = verdict.Limits(
+        memory_bytes=pipeline.memory_bytes(desk.agreement),
+        timeout_seconds=None if timeout is None else timeout.seconds,
+    )
     return runner.Job(
         request=protocol.Request(
             folder=str(desk.settings.tenant_pipelines / desk.tenant.tenant),
@@ -122,12 +126,12 @@ def _job(desk: Desk, document: dict[str, Any]) -> runner.Job:
             columns=dict(pipeline.columns),
             missing=tuple(pipeline.missing),
             xml_row=pipeline.xml_row,
-            memory_bytes=pipeline.memory_bytes(desk.agreement),
+            memory_bytes=limits.memory_bytes,
             parent=0,
         ),
         path=desk.file_of(document),
         environment={"MONGO_URL": desk.mongo_url} if pipeline.script else {},
-        timeout_seconds=None if timeout is None else timeout.seconds,
+        limits=limits,
         bytes_per_second=throughput.bytes_per_second,
         pace=throughput.wait_seconds,
     )

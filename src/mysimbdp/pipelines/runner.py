@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ import psutil
 import pyarrow as pa
 
 from mysimbdp import errors
-from mysimbdp.pipelines import feeder, protocol, sandbox
+from mysimbdp.pipelines import feeder, protocol, sandbox, verdict
 from mysimbdp.pipelines.causes import Cause
 from mysimbdp.pipelines.family import Family
 from mysimbdp.pipelines.watchdog import Watchdog
@@ -31,8 +30,6 @@ _MAX_LINE_BYTES = 2000
 _FRAME_BUFFER_BYTES = 1024 * 1024
 #: Time for a child to leave after its closing word.
 _LEAVE_SECONDS = 5.0
-#: Sent by an operator or by the kernel for want of memory: the tenant's code is not to blame.
-_INTERRUPTIONS = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
 @attrs.frozen(kw_only=True)
@@ -49,7 +46,7 @@ class Job:
     request: protocol.Request
     path: Path
     environment: Mapping[str, str]
-    timeout_seconds: float | None
+    limits: verdict.Limits
     bytes_per_second: int
     pace: feeder.Pace
 
@@ -70,11 +67,6 @@ class Completed:
     end: protocol.End | None
     read_bytes: int
     peak_memory_bytes: int
-
-
-def failed(cause: Cause, message: str) -> errors.IngestionFailedError:
-    """Make the error of a failed ingestion, with its cause as a fact."""
-    return errors.IngestionFailedError(message, cause=cause)
 
 
 def run(job: Job, listener: Listener) -> Completed:
@@ -115,7 +107,7 @@ def _run_script(
     _pass_log_on(process, listener.log, exits)
     process.wait()
     watch.stop()
-    _judge_end(process.returncode, watch.verdict, job, Cause.SCRIPT_ERROR)
+    verdict.check_end(process.returncode, watch.verdict, job.limits, Cause.SCRIPT_ERROR)
     pacer.charge_rest()
     return Completed(
         end=None, read_bytes=pacer.sent_bytes, peak_memory_bytes=watch.peak_memory_bytes
@@ -204,8 +196,8 @@ def _watch(
     watch = Watchdog(
         psutil.Process(process.pid),
         family,
-        memory_bytes=job.request.memory_bytes,
-        timeout_seconds=job.timeout_seconds,
+        memory_bytes=job.limits.memory_bytes,
+        timeout_seconds=job.limits.timeout_seconds,
         on_tick=on_tick,
     )
     watch.start()
@@ -230,7 +222,7 @@ def _listen(
                 listener.rejects(protocol.decode(payload, list[protocol.RejectedRow]))
             elif kind is protocol.Kind.FAILURE:
                 failure = protocol.decode(payload, protocol.Failure)
-                raise failed(_known_cause(failure.cause), failure.message)
+                raise verdict.failed(verdict.known_cause(failure.cause), failure.message)
             else:
                 _let_go(process)
                 return protocol.decode(payload, protocol.End)
@@ -238,8 +230,9 @@ def _listen(
         complaint = str(error)
     has_left = _let_go(process)
     watch.stop()
-    _judge_end(process.returncode if has_left else 0, watch.verdict, job, Cause.CRASH)
-    raise failed(Cause.BAD_OUTPUT, complaint)
+    exit_code = process.returncode if has_left else 0
+    verdict.check_end(exit_code, watch.verdict, job.limits, Cause.CRASH)
+    raise verdict.failed(Cause.BAD_OUTPUT, complaint)
 
 
 def _let_go(process: subprocess.Popen[bytes]) -> bool:
@@ -249,40 +242,6 @@ def _let_go(process: subprocess.Popen[bytes]) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return True
-
-
-def _known_cause(text: str) -> Cause:
-    """Take a cause from the child, which may be lying: it cannot name one that does not exist."""
-    try:
-        return Cause(text)
-    except ValueError:
-        return Cause.BAD_OUTPUT
-
-
-def _judge_end(exit_code: int, verdict: Cause | None, job: Job, otherwise: Cause) -> None:
-    """Raise for an end that is not a good one: a broken limit first, then a signal, then a code."""
-    if verdict is Cause.MEMORY:
-        raise failed(
-            verdict,
-            f"The code held more than {job.request.memory_bytes // 2**20} MB of memory and was "
-            "stopped. Hold less at once, or ask for more memory in the agreement.",
-        )
-    if verdict is Cause.TIMEOUT:
-        raise failed(
-            verdict,
-            f"The code ran longer than {job.timeout_seconds:g} s and was stopped. Make it faster, "
-            "or register a longer timeout.",
-        )
-    if exit_code < 0:
-        name = signal.Signals(-exit_code).name
-        if -exit_code in _INTERRUPTIONS:
-            raise errors.IngestionInterruptedError(
-                f"The child process was ended by {name} from outside; the ingestion starts again.",
-                cause=Cause.SIGNAL,
-            )
-        raise failed(Cause.SIGNAL, f"The code was ended by the signal {name}.")
-    if exit_code > 0:
-        raise failed(otherwise, f"The code ended with exit code {exit_code}; see the tenant's log.")
 
 
 def _pass_log_on(

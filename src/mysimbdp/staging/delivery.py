@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import secrets
@@ -15,6 +16,10 @@ from mysimbdp.staging import area
 
 #: Large enough to cost no time between chunks, small enough for a lively progress bar.
 _CHUNK_BYTES = 16 * 2**20
+_libc = ctypes.CDLL(None, use_errno=True)
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
+_NO_SUCH_RENAME = frozenset({errno.EINVAL, errno.ENOSYS})
 #: What the kernel says when two file systems cannot copy between themselves.
 _NO_RANGE_COPY = frozenset({errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
 
@@ -57,14 +62,28 @@ def deliver(source: Path, inbox: Path, on_copied: Callable[[int], None]) -> Path
     draft = inbox / f".{source.name}.{secrets.token_hex(4)}.part"
     try:
         _copy(source, draft, on_copied)
-        # A link, unlike a rename, never replaces a file that waits.
-        os.link(draft, target)
+        _rename_to_new(draft, target)
         _sync_folder(inbox)
     except OSError as error:
         _refuse(error, source, inbox)
     finally:
         draft.unlink(missing_ok=True)
     return target
+
+
+def _rename_to_new(source: Path, target: Path) -> None:
+    """Rename without replacing a file that waits.
+
+    Where the file system cannot, a link does it, which for a moment gives the file two names.
+    """
+    places = (_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target))
+    if _libc.renameat2(*places, _RENAME_NOREPLACE) == 0:
+        return
+    number = ctypes.get_errno()
+    if number not in _NO_SUCH_RENAME:
+        raise OSError(number, os.strerror(number), str(target))
+    os.link(source, target)
+    source.unlink()
 
 
 def _copy(source: Path, draft: Path, on_copied: Callable[[int], None]) -> None:

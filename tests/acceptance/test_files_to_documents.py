@@ -90,6 +90,7 @@ def airflow(stack, user, secret):
 @pytest.fixture(scope="module")
 def demo(stack):
     """Bring all sample files through, once for all tests here."""
+    stack.await_all_running()
     done = stack.run("demo")
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
