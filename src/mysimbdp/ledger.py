@@ -105,10 +105,16 @@ class Ledger:
                 {"$set": {"is_earlier_pass": True}},
             )
 
-    def unsettled(self, tenant: str, pipeline: str | None = None) -> list[dict[str, Any]]:
-        """List a tenant's ingestions under way."""
-        query: dict[str, Any] = {"tenant": tenant, "state": {"$nin": list(TERMINAL)}}
-        return self._find(query if pipeline is None else query | {"pipeline": pipeline})
+    def unsettled(self, tenant: str, pipeline: str) -> list[dict[str, Any]]:
+        """List a pipeline's ingestions under way."""
+        states = {"$nin": list(TERMINAL)}
+        return self._find({"tenant": tenant, "pipeline": pipeline, "state": states})
+
+    def count_running(self, tenant: str) -> int:
+        """Count a tenant's ingestions that have a slot or wait for one."""
+        running = [State.ADMITTED, State.LOADING]
+        with translated(f"counting the ingestions of {tenant}"):
+            return self.ingestions.count_documents({"tenant": tenant, "state": {"$in": running}})
 
     def _find(self, query: dict[str, Any]) -> list[dict[str, Any]]:
         with translated("reading the ledger"):

@@ -128,18 +128,45 @@ def _new_document(desk: Desk, run_id: str, name: str) -> dict[str, Any]:
     }
 
 
+@attrs.frozen(kw_only=True)
+class _Room:
+    """What the tenant has in use while its files are judged one after the other."""
+
+    used_bytes: int
+    running: int
+
+    def after_refusal(self, size_bytes: int) -> _Room:
+        """Take a refused file out: it makes room for the next."""
+        return attrs.evolve(self, used_bytes=self.used_bytes - size_bytes)
+
+    def after_admission(self) -> _Room:
+        """Count an admitted file as running."""
+        return attrs.evolve(self, running=self.running + 1)
+
+
 def _judge_claimed(desk: Desk, run_id: str) -> None:
-    """Judge file by file: a refused one takes no room any more when the next is judged."""
-    refused_bytes = 0
+    """Judge file by file: what is refused takes no room any more when the next is judged."""
+    room = _Room(
+        used_bytes=area.used_bytes(desk.settings.staging, desk.tenant.tenant),
+        running=desk.ledger.count_running(desk.tenant.tenant),
+    )
     for document in desk.ledger.of_run(desk.dag_id, run_id):
         if document["state"] == State.CLAIMED:
-            refused_bytes += _judge_one(desk, document, refused_bytes)
+            room = _judge_one(desk, document, room)
 
 
-def _judge_one(desk: Desk, document: dict[str, Any], refused_bytes: int) -> int:
+def _judge_one(desk: Desk, document: dict[str, Any], room: _Room) -> _Room:
     path = desk.file_of(document)
     status = path.lstat()
-    candidate = inspect.inspect(path, _surroundings(desk, document, refused_bytes))
+    candidate = inspect.inspect(
+        path,
+        inspect.Surroundings(
+            tenant=desk.tenant.tenant,
+            shown_path=document["path"],
+            staging_used_bytes=0 if document["reingested"] else room.used_bytes,
+            running=room.running,
+        ),
+    )
     facts = {
         "size_bytes": status.st_size,
         "landed_at": datetime.fromtimestamp(status.st_mtime, UTC),
@@ -148,31 +175,16 @@ def _judge_one(desk: Desk, document: dict[str, Any], refused_bytes: int) -> int:
     violations = _judge(desk, candidate)
     if not violations:
         facts["sha256"] = _digest(desk, document)
-        document = document | facts
-        violations = () if document["reingested"] else _judge_content(desk, document, candidate)
+        if not document["reingested"]:
+            violations = _judge_content(desk, document | facts, candidate)
     if not violations:
         desk.ledger.advance(document["_id"], [State.CLAIMED], State.ADMITTED, **facts)
-        return 0
+        return room.after_admission()
     described = [attrs.asdict(violation) for violation in violations]
     desk.ledger.advance(
         document["_id"], [State.CLAIMED], State.REFUSED, violations=described, **facts
     )
-    return status.st_size
-
-
-def _surroundings(desk: Desk, document: dict[str, Any], refused_bytes: int) -> inspect.Surroundings:
-    under_way = [
-        other
-        for other in desk.ledger.unsettled(desk.tenant.tenant)
-        if other["state"] in (State.ADMITTED, State.LOADING)
-    ]
-    used_bytes = area.used_bytes(desk.settings.staging, desk.tenant.tenant)
-    return inspect.Surroundings(
-        tenant=desk.tenant.tenant,
-        shown_path=document["path"],
-        staging_used_bytes=0 if document["reingested"] else used_bytes - refused_bytes,
-        running=len(under_way),
-    )
+    return room.after_refusal(status.st_size)
 
 
 def _judge(desk: Desk, candidate: admission.Candidate) -> tuple[admission.Violation, ...]:
