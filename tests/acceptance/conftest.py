@@ -18,7 +18,7 @@ from mysimbdp.secrets import SecretStore
 ROOT = Path(__file__).parents[2]
 COMMAND = str(Path(sys.executable).with_name("mysimbdp"))
 TREE = ("constraints", "tenant_pipelines", "dags", "plugins")
-COMMAND_SECONDS = 280
+COMMAND_SECONDS = 600
 # What this session's environment may say of another stack must not reach ours.
 FOREIGN = ("MYSIMBDP_", "AIRFLOW", "MONGO_URL")
 
