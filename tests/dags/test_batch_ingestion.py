@@ -79,7 +79,7 @@ def test_files_are_ingested_in_the_tenants_pool_by_the_weight_of_its_plan(parsin
         values = entry["__var"] | entry["__var"].get("partial_kwargs", {})
         assert (values["priority_weight"], values["weight_rule"]) == (100, "absolute")
         assert values["has_retry_policy"]
-        assert values["retries"] == 3
+        assert values["retries"] == 8
 
 
 def test_a_dag_takes_new_files_while_a_large_one_is_ingested(parsing, tenant):

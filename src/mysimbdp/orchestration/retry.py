@@ -10,7 +10,8 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 
 from mysimbdp import errors
 
-_RETRIES = 3
+#: Five minutes of retries: a server may take that long to come back.
+_RETRIES = 8
 _FIRST_DELAY = timedelta(seconds=5)
 _LONGEST_DELAY = timedelta(minutes=1)
 _GROWTH = 2.0
