@@ -17,6 +17,7 @@ from bench import job as jobs
 from bench import ours, peers, server, table
 from bench.job import Job, NotMeasuredError, WrongResultError
 from bench.measure import Measurement, measure
+from mysimbdp.reporting import tables
 from mysimbdp.samples import taxi
 
 Way = Callable[[Job], Callable[[], None]]
@@ -70,7 +71,7 @@ def main(
     ] = True,
 ) -> None:
     """Load the same CSV file into one MongoDB in every way, and compare."""
-    console = Console()
+    console = tables.open_console()
     warning = table.busy()
     with tempfile.TemporaryDirectory(prefix="mysimbdp-bench-") as folder:
         path = Path(folder) / "trips.csv"
