@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import re
 from decimal import Decimal
 from typing import Any, ClassVar, Self
@@ -17,7 +18,7 @@ _SIZE = r"[0-9]{1,12}(\.[0-9]{1,6})?(B|KB|MB|GB|TB)"
 
 
 @attrs.frozen
-class Quantity:
+class Quantity(abc.ABC):
     """A number with a unit, above zero.
 
     Raises:
@@ -40,8 +41,9 @@ class Quantity:
     def __str__(self) -> str:
         return self.text
 
+    @abc.abstractmethod
     def _amount(self) -> int:
-        raise NotImplementedError
+        """Return the number in the unit's base: bytes, bytes a second, seconds."""
 
     @classmethod
     def _coerce(cls, value: object) -> Self:

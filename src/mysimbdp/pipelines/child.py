@@ -66,19 +66,19 @@ def _ingest(request: protocol.Request, source: BinaryIO, sink: BinaryIO) -> None
     options = readers.ReadOptions(
         columns=request.columns, missing=request.missing, xml_row=request.xml_row
     )
-    read = sent = rejected = 0
+    rows_read = 0
     try:
         for block in readers.read_blocks(source, request.file_format, options):
-            stored, refused = _transform(ingest, block, request.batch, sink)
-            read, sent, rejected = read + block.rows_read, sent + stored, rejected + refused
+            _transform(ingest, block, request.batch, sink)
+            rows_read += block.rows_read
     except readers.BadContentError as error:
         raise _GivenUpError(Cause.BAD_CONTENT, str(error)) from error
     except MemoryError as error:
         megabytes = request.memory_bytes // 2**20
         message = f"The code asked for more than the agreed {megabytes} MB of memory."
         raise _GivenUpError(Cause.MEMORY, message) from error
-    end = protocol.End(rows_read=read, rows_sent=sent, rows_rejected=rejected)
-    protocol.write_frame(sink, protocol.Kind.END, msgspec.json.encode(end))
+    end = msgspec.json.encode(protocol.End(rows_read=rows_read))
+    protocol.write_frame(sink, protocol.Kind.END, end)
 
 
 def _load(folder: str, entry: str) -> Callable[[Any], Any]:
@@ -95,10 +95,8 @@ def _load(folder: str, entry: str) -> Callable[[Any], Any]:
     return function  # type: ignore[no-any-return]
 
 
-def _transform(
-    ingest: Callable[[Any], Any], block: Block, batch: str, sink: BinaryIO
-) -> tuple[int, int]:
-    """Send one block's documents and rejects; return how many of each."""
+def _transform(ingest: Callable[[Any], Any], block: Block, batch: str, sink: BinaryIO) -> None:
+    """Send one block's documents and rejects."""
     from mysimbdp.pipelines import accounting, readers  # noqa: PLC0415
     from mysimbdp.sinks import encode  # noqa: PLC0415
 
@@ -121,7 +119,6 @@ def _transform(
     rejects = _describe_rejects(block, refused)
     if rejects:
         protocol.write_frame(sink, protocol.Kind.REJECTS, msgspec.json.encode(rejects))
-    return len(documents), len(rejects)
 
 
 def _call(ingest: Callable[[Any], Any], batch: Any) -> Any:

@@ -77,11 +77,12 @@ class RejectedRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
-    """The child's closing word; without it nothing counts as complete."""
+    """The child's closing word; without it nothing counts as complete.
+
+    The platform compares `rows_read` with what the database holds.
+    """
 
     rows_read: int
-    rows_sent: int
-    rows_rejected: int
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
