@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from mysimbdp.batch import ingest as ingest_module
 from mysimbdp.batch.admit import admit
 from mysimbdp.batch.ingest import ingest
 from mysimbdp.batch.settle import settle
@@ -250,6 +251,20 @@ def test_more_bad_rows_than_tolerated_fail_the_file_and_leave_none_of_its_rows(w
     assert (report["state"], report["cause"]) == ("failed", "too_many_rejects")
     assert shop.documents() == []
     assert len(shop.documents("rejects")) == 1
+
+
+def test_a_file_that_is_all_wrong_is_given_up_before_it_fills_the_reject_store(
+    workshop, monkeypatch
+):
+    monkeypatch.setattr(ingest_module, "ENOUGH_REJECTS", 10)
+    shop = workshop(pipeline="columns: {fare: float64}\nmax_reject_ratio: 0.00001")
+    shop.land("trips.csv", "fare,text\n" + f"wrong,{'x' * 400}\n" * 30_000)
+
+    (report,) = run(shop)
+
+    assert (report["state"], report["cause"]) == ("failed", "too_many_rejects")
+    assert "the rest of the file was not read" in report["error"]
+    assert 10 < len(shop.documents("rejects")) < 30_000
 
 
 def test_rows_that_a_callable_refuses_are_rejected_with_its_reason_and_line(workshop):

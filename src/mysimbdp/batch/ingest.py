@@ -51,11 +51,23 @@ def ingest(desk: Desk, ingestion: str) -> None:
         )
 
 
-class _Tally:
-    """Write what the child sends, and count it."""
+#: So many reasons are enough to mend a file; one that is all wrong must not fill the reject store.
+ENOUGH_REJECTS = 100_000
+#: A row takes a value and a separator.
+_LEAST_ROW_BYTES = 2
 
-    def __init__(self, sink: MongoSink) -> None:
+
+class _Tally:
+    """Write what the child sends, and count it.
+
+    Raises:
+        IngestionFailedError: more rows are rejected than any number of good ones could make up for.
+
+    """
+
+    def __init__(self, sink: MongoSink, most_rejects: float) -> None:
         self._sink = sink
+        self._most_rejects = most_rejects
         self.stored = 0
         self.replayed = 0
         self.rejected = 0
@@ -71,6 +83,13 @@ class _Tally:
         """Keep rejected rows with their reasons."""
         self._sink.reject(rejected)
         self.rejected += len(rejected)
+        if self.rejected > self._most_rejects:
+            raise verdict.failed(
+                Cause.TOO_MANY_REJECTS,
+                f"{self.rejected} rows were rejected, and the rest of the file was not read: the "
+                "registered tolerance is exceeded whatever it holds. The reasons are in the "
+                "collection rejects.",
+            )
 
     def facts(self, rows_read: int) -> dict[str, int]:
         """Return the counts as the report has them."""
@@ -84,7 +103,8 @@ class _Tally:
 
 def _run(desk: Desk, document: dict[str, Any]) -> dict[str, Any]:
     sink = desk.sink_for(document)
-    tally = _Tally(sink)
+    most_rows = document["size_bytes"] / _LEAST_ROW_BYTES
+    tally = _Tally(sink, max(ENOUGH_REJECTS, desk.pipeline.max_reject_ratio * most_rows))
     listener = runner.Listener(
         documents=tally.documents, rejects=tally.rejects, log=_log_for(desk, document)
     )
