@@ -43,9 +43,8 @@ class DataConstraints(Committed):
     """What files the tenant may send."""
 
     file_types: Annotated[
-        Annotated[
-            tuple[FileType, ...], Field(min_length=1, json_schema_extra={"uniqueItems": True})
-        ],
+        tuple[FileType, ...],
+        Field(min_length=1, json_schema_extra={"uniqueItems": True}),
         Field(description="the file types that are accepted, such as [CSV, JSON]"),
     ]
     max_file_size: Annotated[Size, Field(description="the size that no file may exceed")]
@@ -58,7 +57,8 @@ class ServiceAgreement(Committed):
         Rate, Field(description="the speed at which all ingestions of the tenant together may read")
     ]
     max_concurrent_ingestions: Annotated[
-        Annotated[int, Field(ge=1, le=1024)],
+        int,
+        Field(ge=1, le=1024),
         Field(
             description="how many files of the tenant are ingested at the same time, a whole number from 1 to 1024"
         ),
@@ -92,7 +92,8 @@ class Agreement(Committed):
         ),
     ] = "standard"
     contacts: Annotated[
-        Annotated[tuple[Contact, ...], Field(min_length=1)],
+        tuple[Contact, ...],
+        Field(min_length=1),
         Field(description="the e-mail addresses that hear of rejected files and missed service"),
     ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from mysimbdp.samples import public, taxi, violations
 from mysimbdp.samples.violations import Outcome
 from mysimbdp.secrets import SecretStore
 from mysimbdp.settings import Settings
+from mysimbdp.staging import delivery
 from mysimbdp.staging.area import Area
 
 TENANTS = ("tenant1", "tenant2")
@@ -118,9 +118,7 @@ def _write_good(folder: Path) -> list[tuple[Path, str, str]]:
 def _deliver(settings: Settings, path: Path, tenant: str, subdirectory: str) -> Staged:
     area = Area(settings.staging, tenant, subdirectory)
     if not _is_known(area, path.name):
-        draft = area.inbox / f".{path.name}.part"
-        shutil.copyfile(path, draft)
-        draft.rename(area.inbox / path.name)
+        delivery.deliver(path, area.inbox, lambda _bytes: None)
     return Staged(tenant=tenant, subdirectory=subdirectory, name=path.name, outcome=Outcome.LOADED)
 
 
@@ -145,7 +143,7 @@ def _is_known(area: Area, name: str) -> bool:
         (area.inbox / name).is_symlink()
         or any(
             path.name == name
-            for state in ("claimed", "loaded", "rejected")
+            for state in naming.STAGING_FOLDERS
             for path in (area.root / area.tenant / state / area.subdirectory).rglob("*")
         )
         or (area.inbox / name).exists()

@@ -76,7 +76,8 @@ class Resources(Committed):
     """What one run of the code may take."""
 
     cpu: Annotated[
-        Annotated[int, Field(ge=1, le=1024)],
+        int,
+        Field(ge=1, le=1024),
         Field(description="the processors to plan for, a whole number from 1 to 1024"),
     ] = 1
     memory: Annotated[
@@ -131,7 +132,8 @@ class BatchPipeline(Committed):
     ] = ("",)
     xml_row: Annotated[XmlName | None, Field(description="the XML element that is one row")] = None
     max_reject_ratio: Annotated[
-        Annotated[float, Field(ge=0, le=1)],
+        float,
+        Field(ge=0, le=1),
         Field(
             description="the share of rows that may be rejected before the file fails, from 0 to 1"
         ),
