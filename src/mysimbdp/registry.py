@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import pydantic
@@ -19,7 +19,9 @@ from mysimbdp.agreements import load
 from mysimbdp.agreements.load import Problem
 from mysimbdp.agreements.model import Agreement
 from mysimbdp.pipelines import vetting
-from mysimbdp.pipelines.registration import BatchPipeline, Registration
+from mysimbdp.pipelines.registration import BatchPipeline, Registration, StreamApp
+
+Pipeline = TypeVar("Pipeline", BatchPipeline, StreamApp)
 
 _TENANT = "a tenant name: 3 to 50 small letters, digits, - and _, not a reserved one"
 
@@ -86,6 +88,23 @@ def find(path: Path, tenant: str, subdirectory: str) -> tuple[RegisteredTenant, 
         TenantStoppedError: the tenant's files have problems, or its agreement is withdrawn.
 
     """
+    found, registration = _find_live(path, tenant)
+    return found, _pick(registration.batch, tenant, "subdirectory", subdirectory)
+
+
+def find_stream(path: Path, tenant: str, app: str) -> tuple[RegisteredTenant, StreamApp]:
+    """Return a tenant that may ingest, and one of its stream apps.
+
+    Raises:
+        TenantUnknownError: there is no such tenant or stream app.
+        TenantStoppedError: the tenant's files have problems, or its agreement is withdrawn.
+
+    """
+    found, registration = _find_live(path, tenant)
+    return found, _pick(registration.streams, tenant, "stream app", app)
+
+
+def _find_live(path: Path, tenant: str) -> tuple[RegisteredTenant, Registration]:
     entries = _entries(path)
     if tenant not in entries:
         raise errors.TenantUnknownError(
@@ -100,15 +119,19 @@ def find(path: Path, tenant: str, subdirectory: str) -> tuple[RegisteredTenant, 
             f"The ingestion of {tenant} is stopped until its files are put right: {problems}.",
             tenant=tenant,
         )
-    pipelines = found.registration.batch
-    if subdirectory not in pipelines:
+    return found, found.registration
+
+
+def _pick(pipelines: Mapping[str, Pipeline], tenant: str, kind: str, name: str) -> Pipeline:
+    if name not in pipelines:
+        others = f", only {', '.join(pipelines)}" if pipelines else ""
         raise errors.TenantUnknownError(
-            f"{tenant} has no subdirectory {subdirectory}, only {', '.join(pipelines)}. "
+            f"{tenant} has no {kind} {name}{others}. "
             f"Register it in tenant_pipelines/{tenant}/pipelines.yaml.",
             tenant=tenant,
-            subdirectory=subdirectory,
+            name=name,
         )
-    return found, pipelines[subdirectory]
+    return pipelines[name]
 
 
 def _read_tenant(home: Path, tenant: str) -> RegisteredTenant:

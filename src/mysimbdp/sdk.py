@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["Reject", "Result"]
+__all__ = ["Message", "Reject", "Result"]
 
 
 class Reject(NamedTuple):
@@ -15,6 +15,21 @@ class Reject(NamedTuple):
     """
 
     reason: str
+
+
+class Message(NamedTuple):
+    """One message of a topic, as it was sent.
+
+    `topic` is without the tenant's prefix; `timestamp` counts milliseconds since 1970, UTC.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
 
 
 class Result(NamedTuple):

@@ -13,6 +13,8 @@ from mysimbdp import errors
 DEFAULT_AIRFLOW_PORT = 8080
 DEFAULT_MONGO_PORT = 27017
 DEFAULT_SMTP_PORT = 1025
+DEFAULT_KAFKA_PORT = 9092
+DEFAULT_KAFKA_CONTROLLER_PORT = 9093
 
 
 @attrs.frozen(kw_only=True)
@@ -25,6 +27,12 @@ class Settings:
         mongo_url: a MongoDB of the provider's own, with an administrator's login; None means the
             embedded one.
         mongo_port: port of the embedded mongod.
+        kafka_broker: bootstrap servers of a Kafka of the provider's own, `host:port,…`; None means
+            the embedded one.
+        kafka_login: file with the client properties that let the registrar administer
+            `kafka_broker`.
+        kafka_port: port of the embedded broker.
+        kafka_controller_port: port on which the embedded broker talks to itself.
         airflow_port: port of the Airflow API server and UI.
         smtp_port: port of the embedded mailbox.
         airflow_url: address of the Airflow API, without a trailing slash.
@@ -35,6 +43,10 @@ class Settings:
     state: Path
     mongo_url: str | None
     mongo_port: int
+    kafka_broker: str | None = None
+    kafka_login: Path | None = None
+    kafka_port: int = DEFAULT_KAFKA_PORT
+    kafka_controller_port: int = DEFAULT_KAFKA_CONTROLLER_PORT
     airflow_port: int
     smtp_port: int
     airflow_url: str
@@ -84,6 +96,12 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         state=Path(environ.get("MYSIMBDP_STATE", home / "var")).resolve(),
         mongo_url=environ.get("MONGO_URL") or None,
         mongo_port=_port(environ, "MYSIMBDP_MONGO_PORT", DEFAULT_MONGO_PORT),
+        kafka_broker=environ.get("KAFKA_BROKER") or None,
+        kafka_login=Path(environ["KAFKA_LOGIN"]) if environ.get("KAFKA_LOGIN") else None,
+        kafka_port=_port(environ, "MYSIMBDP_KAFKA_PORT", DEFAULT_KAFKA_PORT),
+        kafka_controller_port=_port(
+            environ, "MYSIMBDP_KAFKA_CONTROLLER_PORT", DEFAULT_KAFKA_CONTROLLER_PORT
+        ),
         airflow_port=airflow_port,
         smtp_port=_port(environ, "MYSIMBDP_SMTP_PORT", DEFAULT_SMTP_PORT),
         airflow_url=environ.get("AIRFLOW_URL", f"http://127.0.0.1:{airflow_port}").rstrip("/"),

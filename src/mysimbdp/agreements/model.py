@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mysimbdp.agreements.quantity import Rate, Size
+from mysimbdp.agreements.quantity import Duration, Rate, Size
 
 _PRIORITY = {"basic": 1, "standard": 10, "premium": 100}
 
@@ -80,11 +80,71 @@ class ServiceAgreement(Committed):
     ] = "queue"
 
 
+class StreamLimits(Committed):
+    """How much of the messaging system the tenant gets; without it, it has no streams."""
+
+    max_publish_rate: Annotated[
+        Rate, Field(description="the speed at which the tenant may send messages")
+    ]
+    max_consume_rate: Annotated[
+        Rate, Field(description="the speed at which the tenant's stream apps may read messages")
+    ]
+    max_instances: Annotated[
+        int,
+        Field(ge=1, le=64),
+        Field(
+            description="how many instances of one stream app may run, a whole number from 1 to 64"
+        ),
+    ] = 2
+    retention: Annotated[Duration, Field(description="how long messages are kept, read or not")] = (
+        Duration("168h")
+    )
+
+
+class Objectives(Committed):
+    """The service that is promised; a missed one is a breach, of which the contacts hear."""
+
+    settled_within: Annotated[
+        Duration | None,
+        Field(description="the time from a file's arrival until it is loaded or rejected"),
+    ] = None
+    max_average_ingestion_time: Annotated[
+        Duration | None,
+        Field(description="the time from a message's production until it is stored, on average"),
+    ] = None
+    max_lag: Annotated[
+        int | None,
+        Field(ge=0),
+        Field(description="how many messages may wait for one stream app, a whole number"),
+    ] = None
+    max_reject_ratio: Annotated[
+        float | None,
+        Field(ge=0, le=1),
+        Field(description="the share of rejected messages in one window, from 0 to 1"),
+    ] = None
+    max_silence: Annotated[
+        Duration | None,
+        Field(description="how long a running stream app may be without a report"),
+    ] = None
+    on_breach: Annotated[
+        Literal["nothing", "restart", "scale", "stop"],
+        Field(
+            description="what the platform does with a stream app in breach, beside telling: restart it, add an instance, or stop it"
+        ),
+    ] = "nothing"
+
+
 class Agreement(Committed):
     """What one tenant and the provider agreed on: `constraints/<tenant>.yaml`."""
 
     data_constraints: DataConstraints
     service_agreement: ServiceAgreement
+    streams: Annotated[
+        StreamLimits | None, Field(description="the messaging system, for tenants with streams")
+    ] = None
+    objectives: Annotated[
+        Objectives, Field(description="the promised service; by default nothing is promised")
+    ] = Objectives()
     plan: Annotated[
         Literal["basic", "standard", "premium"],
         Field(

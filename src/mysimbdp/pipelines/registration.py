@@ -1,4 +1,4 @@
-"""What a tenant registers: which code ingests the files of which subdirectory."""
+"""What a tenant registers: which code ingests which files and which messages."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from mysimbdp.agreements.quantity import Duration, Size
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _COLLECTION = "a collection name of letters, digits, - and _, not a reserved one"
 _SUBDIRECTORY = "a subdirectory name of small letters, digits, - and _, not a reserved one"
+_APP = "a name of small letters, digits, - and _ for the stream app"
+_TOPIC = "a topic name of small letters, digits, - and _, without the tenant's prefix, not a reserved one"
 _COLUMN = "a column name other than _id, which is the platform's, and not empty"
 
 
@@ -41,6 +43,18 @@ def _is_subdirectory(text: str) -> str:
     return text
 
 
+def _is_app(text: str) -> str:
+    if not naming.is_subdirectory(text):
+        raise ValueError(_APP)
+    return text
+
+
+def _is_topic(text: str) -> str:
+    if not naming.is_topic(text):
+        raise ValueError(_TOPIC)
+    return text
+
+
 def _is_column(text: str) -> str:
     if text in {"", "_id"} or "\0" in text:
         raise ValueError(_COLUMN)
@@ -51,6 +65,15 @@ Collection = Annotated[
     str,
     Field(pattern=f"^{naming.COLLECTION_PATTERN}$", title=_COLLECTION),
     AfterValidator(_is_collection),
+]
+Topic = Annotated[
+    str,
+    Field(pattern=f"^{naming.TOPIC_PATTERN}$", title=_TOPIC),
+    AfterValidator(_is_topic),
+]
+GroupName = Annotated[
+    str,
+    Field(pattern=f"^{naming.TOPIC_PATTERN}$", title="a name of small letters, digits, - and _"),
 ]
 CallableName = Annotated[
     str,
@@ -155,13 +178,122 @@ class BatchPipeline(Committed):
         return (self.resources.memory or agreement.service_agreement.max_memory).bytes
 
 
+class Target(Committed):
+    """A collection that a stream app writes to."""
+
+    key: Annotated[
+        Annotated[str, AfterValidator(_is_column)] | None,
+        Field(
+            description="the field that names a document; a later one of the same name replaces it"
+        ),
+    ] = None
+
+
+class StreamApp(Committed):
+    """The code for the messages of some topics, and where its documents go."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["callable"]}, {"required": ["script"]}]}
+    )
+
+    topics: Annotated[
+        Annotated[tuple[Topic, ...], Field(min_length=1)],
+        Field(description="the tenant's topics that are read"),
+    ]
+    callable: Annotated[
+        CallableName | None,
+        Field(description="the function that turns a batch of messages into documents"),
+    ] = None
+    script: Annotated[
+        ScriptName | None,
+        Field(description="the file that is run for each instance, and reads and writes by itself"),
+    ] = None
+    arguments: Annotated[
+        tuple[str, ...], Field(description="what a script gets on its command line")
+    ] = ()
+    batch: Annotated[
+        Literal["records", "arrow", "lines", "messages"],
+        Field(
+            description="what the function gets: dicts or a pyarrow.Table of JSON objects, texts, or sdk.Message values"
+        ),
+    ] = "records"
+    collections: Annotated[
+        dict[Collection, Target],
+        Field(description="the collections that the documents go to"),
+    ] = Field(default_factory=dict)
+    sink: Annotated[
+        Literal["coredms", "files"],
+        Field(description="where documents are stored: in the tenant's database, or in JSON files"),
+    ] = "coredms"
+    instances: Annotated[
+        int,
+        Field(ge=1, le=64),
+        Field(description="how many processes share the topics, a whole number from 1 to 64"),
+    ] = 1
+    group: Annotated[
+        GroupName | None,
+        Field(description="the consumer group; by default the name of the app"),
+    ] = None
+    window: Annotated[Duration, Field(description="the time that each report covers")] = Duration(
+        "10s"
+    )
+    max_batch_messages: Annotated[
+        int,
+        Field(ge=1, le=100_000),
+        Field(description="how many messages the function gets at once at most"),
+    ] = 10_000
+    max_reject_ratio: Annotated[
+        float,
+        Field(ge=0, le=1),
+        Field(
+            description="the share of the latest 1,000 messages that may be rejected before the app stops, from 0 to 1"
+        ),
+    ] = 0.1
+    resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _has_one_entry(self) -> Self:
+        if (self.callable is None) == (self.script is None):
+            raise ValueError("exactly one of callable and script")
+        if self.callable is not None and not self.collections:
+            raise ValueError("collections, where a callable's documents go")
+        return self
+
+    def memory_bytes(self, agreement: Agreement) -> int:
+        """Say how much memory one instance's code may take."""
+        return (self.resources.memory or agreement.service_agreement.max_memory).bytes
+
+
+class TopicLayout(Committed):
+    """One topic of the tenant."""
+
+    partitions: Annotated[
+        int,
+        Field(ge=1, le=64),
+        Field(
+            description="how many instances can read it side by side, a whole number from 1 to 64; it can only grow"
+        ),
+    ] = 1
+
+
 class Registration(Committed):
     """All pipelines of one tenant: `tenant_pipelines/<tenant>/pipelines.yaml`."""
 
     batch: Annotated[
-        Annotated[
-            dict[Annotated[str, AfterValidator(_is_subdirectory)], BatchPipeline],
-            Field(min_length=1),
-        ],
+        dict[Annotated[str, AfterValidator(_is_subdirectory)], BatchPipeline],
         Field(description="the subdirectories of the staging area, and the pipeline of each"),
-    ]
+    ] = Field(default_factory=dict)
+    topics: Annotated[
+        dict[Topic, TopicLayout],
+        Field(description="the tenant's topics in the messaging system"),
+    ] = Field(default_factory=dict)
+    streams: Annotated[
+        dict[Annotated[str, AfterValidator(_is_app)], StreamApp],
+        Field(description="the stream apps, and the topics and code of each"),
+    ] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_a_pipeline(self) -> Self:
+        if not self.batch and not self.streams:
+            raise ValueError("a pipeline under batch or under streams")
+        return self

@@ -1,0 +1,1 @@
+"""Stream ingestion: messages of a tenant's topics become documents, each once."""
