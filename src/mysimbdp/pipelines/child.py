@@ -6,7 +6,6 @@ connection and no inherited descriptors but its two pipes.
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import traceback
@@ -16,22 +15,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
-from mysimbdp.pipelines import protocol, sandbox
+from mysimbdp.pipelines import code, protocol, sandbox
 from mysimbdp.pipelines.causes import Cause
+from mysimbdp.pipelines.code import GivenUpError
 
 if TYPE_CHECKING:
     from mysimbdp.pipelines.readers import Block
 
 #: Longest text of one rejected row that is kept with its reason.
 _MAX_RAW_CHARACTERS = 1000
-
-
-class _GivenUpError(Exception):
-    """Carry a named cause to the one place that reports it."""
-
-    def __init__(self, cause: Cause, message: str) -> None:
-        super().__init__(message)
-        self.cause = cause
 
 
 def main() -> None:
@@ -46,7 +38,7 @@ def main() -> None:
     ):
         try:
             _ingest(request, source, sink)
-        except _GivenUpError as error:
+        except GivenUpError as error:
             failure = protocol.Failure(cause=error.cause, message=str(error))
             protocol.write_frame(sink, protocol.Kind.FAILURE, msgspec.json.encode(failure))
 
@@ -62,7 +54,7 @@ def _ingest(request: protocol.Request, source: BinaryIO, sink: BinaryIO) -> None
     # Only here, so that a script does not pay for what it does not use.
     from mysimbdp.pipelines import readers  # noqa: PLC0415
 
-    ingest = _load(request.folder, request.entry)
+    ingest = code.load(request.folder, request.entry)
     options = readers.ReadOptions(
         columns=request.columns, missing=request.missing, xml_row=request.xml_row
     )
@@ -72,27 +64,13 @@ def _ingest(request: protocol.Request, source: BinaryIO, sink: BinaryIO) -> None
             _transform(ingest, block, request.batch, sink)
             rows_read += block.rows_read
     except readers.BadContentError as error:
-        raise _GivenUpError(Cause.BAD_CONTENT, str(error)) from error
+        raise GivenUpError(Cause.BAD_CONTENT, str(error)) from error
     except MemoryError as error:
         megabytes = request.memory_bytes // 2**20
         message = f"The code asked for more than the agreed {megabytes} MB of memory."
-        raise _GivenUpError(Cause.MEMORY, message) from error
+        raise GivenUpError(Cause.MEMORY, message) from error
     end = msgspec.json.encode(protocol.End(rows_read=rows_read))
     protocol.write_frame(sink, protocol.Kind.END, end)
-
-
-def _load(folder: str, entry: str) -> Callable[[Any], Any]:
-    module_name, _, function_name = entry.partition(":")
-    sys.path.insert(0, folder)
-    try:
-        function = getattr(importlib.import_module(module_name), function_name)
-    except MemoryError:
-        raise
-    except BaseException as error:
-        raise _GivenUpError(Cause.NOT_LOADABLE, _describe(error, folder)) from error
-    if not callable(function):
-        raise _GivenUpError(Cause.NOT_LOADABLE, f"{entry} is not a function")
-    return function  # type: ignore[no-any-return]
 
 
 def _transform(ingest: Callable[[Any], Any], block: Block, batch: str, sink: BinaryIO) -> None:
@@ -112,7 +90,7 @@ def _transform(ingest: Callable[[Any], Any], block: Block, batch: str, sink: Bin
         else:
             documents = encode.encode_table(accounted.data)
     except (protocol.BadOutputError, encode.EncodeError) as error:
-        raise _GivenUpError(Cause.BAD_OUTPUT, str(error)) from error
+        raise GivenUpError(Cause.BAD_OUTPUT, str(error)) from error
     if len(documents):
         payload = protocol.pack_documents(block.rows[kept], documents)
         protocol.write_frame(sink, protocol.Kind.DOCUMENTS, payload)
@@ -128,7 +106,7 @@ def _call(ingest: Callable[[Any], Any], batch: Any) -> Any:
         raise
     except Exception as error:
         traceback.print_exc()
-        raise _GivenUpError(Cause.CALLABLE_ERROR, _describe(error)) from error
+        raise GivenUpError(Cause.CALLABLE_ERROR, code.describe(error)) from error
 
 
 def _describe_rejects(block: Block, refused: dict[int, str]) -> list[protocol.RejectedRow]:
@@ -161,16 +139,6 @@ def _show_row(block: Block, index: int) -> str:
         else block.data.slice(index, 1).to_pylist()[0]
     )
     return msgspec.json.encode(row, enc_hook=str).decode()[:_MAX_RAW_CHARACTERS]
-
-
-def _describe(error: BaseException, folder: str | None = None) -> str:
-    """Say what the tenant's code raised and on which of its lines."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "mysimbdp" not in Path(frame.filename).parts[-3:-1]]
-    if folder is not None:
-        own = [frame for frame in own if frame.filename.startswith(folder)]
-    where = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
-    return f"{type(error).__name__}: {error}{where}"
 
 
 if __name__ == "__main__":

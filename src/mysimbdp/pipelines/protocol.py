@@ -26,8 +26,9 @@ _DOCUMENTS_SCHEMA = pa.schema([("row", pa.int64()), ("document", pa.large_binary
 
 
 class Kind(Enum):
-    """What a frame carries."""
+    """What a frame carries; messages go to the child, all others come from it."""
 
+    MESSAGES = b"M"
     DOCUMENTS = b"D"
     REJECTS = b"R"
     END = b"E"

@@ -5,28 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import attrs
 import msgspec
 import numpy as np
-import psutil
 import pyarrow as pa
 
 from mysimbdp import errors
-from mysimbdp.pipelines import feeder, protocol, sandbox, verdict
+from mysimbdp.pipelines import feeder, launch, protocol, sandbox, verdict
 from mysimbdp.pipelines.causes import Cause
 from mysimbdp.pipelines.family import Family
 from mysimbdp.pipelines.watchdog import Watchdog
 
-#: What a child may write to its standard output and error; the rest is dropped.
-_MAX_LOG_BYTES = 1024 * 1024
-_MAX_LINE_BYTES = 2000
 _FRAME_BUFFER_BYTES = 1024 * 1024
 #: Time for a child to leave after its closing word.
 _LEAVE_SECONDS = 5.0
@@ -99,12 +93,12 @@ def _run_script(
     request = msgspec.structs.replace(
         job.request, parent=os.getpid(), arguments=(str(job.path), *job.request.arguments)
     )
-    process = _start(request, job.environment, scratch, ())
+    process = launch.start(request, job.environment, scratch)
     family.found(process.pid)
     exits.callback(process.wait)
     pacer = feeder.ScriptPacer(job.path, job.pace)
-    watch = _watch(process, family, job, exits, on_tick=pacer)
-    _pass_log_on(process, listener.log, exits)
+    watch = launch.watch(process, family, job.limits, exits, on_tick=pacer)
+    launch.pass_log_on(process, listener.log, exits)
     process.wait()
     watch.stop()
     verdict.check_end(process.returncode, watch.verdict, job.limits, Cause.SCRIPT_ERROR)
@@ -130,14 +124,14 @@ def _run_callable(
         output_descriptor=output_write,
     )
     try:
-        process = _start(request, {}, scratch, (input_read, output_write))
+        process = launch.start(request, {}, scratch, (input_read, output_write))
     finally:
         os.close(input_read)
         os.close(output_write)
     family.found(process.pid)
     exits.callback(process.wait)
-    watch = _watch(process, family, job, exits)
-    _pass_log_on(process, listener.log, exits)
+    watch = launch.watch(process, family, job.limits, exits)
+    launch.pass_log_on(process, listener.log, exits)
     feed.start()
     try:
         end = _listen(frames, listener, process, watch, job)
@@ -154,55 +148,6 @@ def _raise_if_cut(feed: feeder.Feeder, job: Job) -> None:
         raise errors.IngestionInterruptedError(
             f"{job.path.name} could not be read to its end: {feed.error}."
         ) from feed.error
-
-
-def _start(
-    request: protocol.Request,
-    environment: Mapping[str, str],
-    scratch: str,
-    descriptors: tuple[int, ...],
-) -> subprocess.Popen[bytes]:
-    """Start the child with an empty environment and no descriptor but its pipes.
-
-    Standard input is a device on purpose: descriptor 0 of an Airflow task leads to its supervisor.
-    """
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-I",
-            "-B",
-            "-m",
-            "mysimbdp.pipelines.child",
-            msgspec.json.encode(request),
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={"HOME": scratch, "TMPDIR": scratch, "LANG": "C.UTF-8", **environment},
-        cwd=scratch,
-        close_fds=True,
-        pass_fds=descriptors,
-        start_new_session=True,
-    )
-
-
-def _watch(
-    process: subprocess.Popen[bytes],
-    family: Family,
-    job: Job,
-    exits: contextlib.ExitStack,
-    on_tick: Callable[[Family], None] | None = None,
-) -> Watchdog:
-    watch = Watchdog(
-        psutil.Process(process.pid),
-        family,
-        memory_bytes=job.limits.memory_bytes,
-        timeout_seconds=job.limits.timeout_seconds,
-        on_tick=on_tick,
-    )
-    watch.start()
-    exits.callback(watch.stop)
-    return watch
 
 
 def _listen(
@@ -242,30 +187,3 @@ def _let_go(process: subprocess.Popen[bytes]) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return True
-
-
-def _pass_log_on(
-    process: subprocess.Popen[bytes], log: Callable[[str], None], exits: contextlib.ExitStack
-) -> None:
-    if process.stdout is None:  # pragma: no cover - always piped, the type does not know
-        return
-    reader = threading.Thread(
-        target=_pass_lines, args=(process.stdout, log), name="child-log", daemon=True
-    )
-    reader.start()
-    exits.callback(reader.join)
-
-
-def _pass_lines(stream: IO[bytes], log: Callable[[str], None]) -> None:
-    """Hand over what the child prints, line by line and bounded; never block the child."""
-    with stream:
-        kept_bytes = 0
-        for line in _lines(stream):
-            kept_bytes += len(line)
-            if kept_bytes <= _MAX_LOG_BYTES:
-                log(line.decode(errors="replace").rstrip())
-
-
-def _lines(stream: IO[bytes]) -> Iterator[bytes]:
-    while line := stream.readline(_MAX_LINE_BYTES):
-        yield line

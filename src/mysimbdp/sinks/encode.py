@@ -18,7 +18,7 @@ from mysimbdp.sinks.values import EncodeError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["EncodeError", "encode_records", "encode_table"]
+__all__ = ["EncodeError", "encode_keyed", "encode_records", "encode_table"]
 
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 _ID_ELEMENT = b"\x07_id\x00" + values.NO_ID.binary
@@ -56,6 +56,21 @@ def encode_records(
         except EncodeError as error:
             unfit.append((index, str(error)))
     return pa.array(documents, pa.large_binary()), unfit
+
+
+def encode_keyed(record: Mapping[str, Any], key: str) -> tuple[bytes, bytes]:
+    """Encode a record whose `_id` is the value of its field `key`: the `_id` alone, and all.
+
+    Raises:
+        EncodeError: the field is missing, or a value has no place in a document.
+
+    """
+    if not isinstance(record, dict) or record.get(key) is None:
+        raise EncodeError(f"expected a record with the key {key}, found none")
+    document = values.keyed_document(record, key)
+    if len(document) > MAX_DOCUMENT_BYTES:
+        raise EncodeError(_too_large(len(document)))
+    return values.element("_id", record[key]), document
 
 
 def _encode_slice(table: pa.Table, start: int) -> pa.LargeBinaryArray:

@@ -49,6 +49,31 @@ def stamp(
     """
     if len(rows) and (rows[0] < 0 or rows[-1] > MAX_ORDINAL or (np.diff(rows) <= 0).any()):
         raise BadOutputError("The child sent rows out of order, twice, or with impossible numbers.")
+    keys = np.broadcast_to(np.frombuffer(key, dtype=np.uint8), (len(rows), KEY_BYTES))
+    return stamp_ids(make_ids(keys, rows), documents)
+
+
+def make_ids(keys: np.ndarray[Any, Any], ordinals: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Put ids together: a key and an ordinal a row; twelve bytes a row come back."""
+    ids = np.empty((len(ordinals), KEY_BYTES + _ORDINAL_BYTES), dtype=np.uint8)
+    ids[:, :KEY_BYTES] = keys
+    words = ordinals.astype(">u8").view(np.uint8).reshape(-1, 8)
+    ids[:, KEY_BYTES:] = words[:, 8 - _ORDINAL_BYTES :]
+    return ids
+
+
+def stamp_ids(
+    ids: np.ndarray[Any, Any], documents: pa.LargeBinaryArray
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Copy a block of documents and write each one's given id into its hole.
+
+    Returns:
+        The documents as one byte array, and the offsets of each (one more than documents).
+
+    Raises:
+        BadOutputError: a document is not framed as BSON with an empty `_id` first.
+
+    """
     offsets, data = _buffers(documents)
     starts, ends = offsets[:-1], offsets[1:]
     if (ends - starts < _MIN_DOCUMENT_BYTES).any():
@@ -58,9 +83,7 @@ def stamp(
     heads = data[starts[:, None] + np.arange(4, _ID_START)]
     if not framed.all() or not (heads == _HEAD).all():
         raise BadOutputError("The child sent a document that is not framed as agreed.")
-    data[starts[:, None] + np.arange(_ID_START, _ID_START + KEY_BYTES + _ORDINAL_BYTES)] = _ids(
-        key, rows
-    )
+    data[starts[:, None] + np.arange(_ID_START, _ID_START + KEY_BYTES + _ORDINAL_BYTES)] = ids
     return data, offsets
 
 
@@ -82,11 +105,3 @@ def _sliced_offsets(documents: pa.LargeBinaryArray, buffer: pa.Buffer) -> np.nda
 def _read_lengths(data: np.ndarray[Any, Any], starts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     words = data[starts[:, None] + np.arange(4)].astype(np.int64)
     return words @ np.array([1, 2**8, 2**16, 2**24], dtype=np.int64)
-
-
-def _ids(key: bytes, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    ids = np.empty((len(rows), KEY_BYTES + _ORDINAL_BYTES), dtype=np.uint8)
-    ids[:, :KEY_BYTES] = np.frombuffer(key, dtype=np.uint8)
-    ordinals = rows.astype(">u8").view(np.uint8).reshape(-1, 8)
-    ids[:, KEY_BYTES:] = ordinals[:, 8 - _ORDINAL_BYTES :]
-    return ids

@@ -17,17 +17,11 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
 from pymongo.database import Database
 
-from mysimbdp import errors, naming
-from mysimbdp.pipelines.protocol import BadOutputError, RejectedRow
-from mysimbdp.sinks import ids
+from mysimbdp import naming
+from mysimbdp.pipelines.protocol import RejectedRow
+from mysimbdp.sinks import blocks, ids
 from mysimbdp.sinks.drivers import translated
 
-DUPLICATE_KEY = 11000
-_INVALID_BSON = 22
-#: The server takes at most 100,000 documents in one message.
-_MAX_MESSAGE_DOCUMENTS = 100_000
-#: The driver takes a `_Block` for one document and so allows it 16 MB.
-_MAX_MESSAGE_BYTES = 16_000_000
 _MAX_DELETE_IDS = 10_000
 
 
@@ -38,21 +32,6 @@ class Written:
     stored: int
     replayed: int
     refused: tuple[RejectedRow, ...]
-
-
-class _Block(RawBSONDocument):
-    """Many BSON documents, end to end, that the driver sends as one.
-
-    An insert message carries its documents exactly so (OP_MSG, document sequence); the server
-    counts them itself, and its count is checked. The driver copies the bytes as they are.
-    """
-
-    def __init__(self, documents: bytes) -> None:  # the base class would look for a single one
-        self._raw = documents
-
-    @property
-    def raw(self) -> bytes:
-        return self._raw
 
 
 @attrs.define
@@ -95,7 +74,7 @@ class MongoSink:
         """
         data, offsets = ids.stamp(self.key, rows, documents)
         totals = Written(stored=0, replayed=0, refused=())
-        for first, last in _messages(offsets):
+        for first, last in blocks.messages(offsets):
             part = data[offsets[first] : offsets[last]].tobytes()
             send = self._replace if self.replaces else self._insert
             written = send(part, rows[first:last], offsets[first : last + 1] - offsets[first])
@@ -109,49 +88,18 @@ class MongoSink:
     def _insert(
         self, part: bytes, rows: np.ndarray[Any, Any], offsets: np.ndarray[Any, Any]
     ) -> Written:
-        with translated(f"storing rows in {self.documents.full_name}"):
-            reply = self._command(part)
-        problems = reply.get("writeErrors", [])
-        if reply["n"] + len(problems) != len(offsets) - 1:
-            raise BadOutputError(
-                f"The child announced {len(offsets) - 1} documents and sent "
-                f"{reply['n'] + len(problems)}."
-            )
+        count = len(offsets) - 1
+        problems = blocks.insert(self.database, self.collection, part, count)
         replayed = self._find_replayed(problems, rows)
         refused = tuple(
-            _refuse(int(rows[problem["index"]]), problem)
+            _refuse(int(rows[problem.index]), problem.reason)
             for problem in problems
-            if int(rows[problem["index"]]) not in replayed
+            if int(rows[problem.index]) not in replayed
         )
-        return Written(stored=reply["n"], replayed=len(replayed), refused=refused)
-
-    def _command(self, part: bytes) -> dict[str, Any]:
-        """Send one raw insert; row errors come back in the reply, anything else is raised."""
-        try:
-            reply = self.database.command(
-                {
-                    "insert": self.collection,
-                    "ordered": False,
-                    "writeConcern": {"w": "majority", "j": True},
-                    "documents": [_Block(part)],
-                }
-            )
-        except pymongo.errors.OperationFailure as error:
-            if error.code == _INVALID_BSON:
-                raise BadOutputError(
-                    "The child sent a document that is not valid BSON inside."
-                ) from error
-            raise
-        if "writeConcernError" in reply:
-            raise errors.ServiceUnavailableError(
-                f"MongoDB could not make rows in {self.documents.full_name} durable; they are "
-                "sent again.",
-                code=reply["writeConcernError"].get("code"),
-            )
-        return dict(reply)
+        return Written(stored=count - len(problems), replayed=len(replayed), refused=refused)
 
     def _find_replayed(
-        self, problems: Iterable[dict[str, Any]], rows: np.ndarray[Any, Any]
+        self, problems: Iterable[blocks.Problem], rows: np.ndarray[Any, Any]
     ) -> set[int]:
         """Tell which duplicates are this file's own rows, stored before.
 
@@ -160,9 +108,9 @@ class MongoSink:
         duplicates = {
             ids.document_id(self.key, ordinal): ordinal
             for ordinal in (
-                int(rows[problem["index"]])
+                int(rows[problem.index])
                 for problem in problems
-                if problem["code"] == DUPLICATE_KEY
+                if problem.code == blocks.DUPLICATE_KEY
             )
         }
         if not duplicates:
@@ -192,7 +140,7 @@ class MongoSink:
             except pymongo.errors.BulkWriteError as error:
                 result = dict(error.details)
                 refused = tuple(
-                    _refuse(int(rows[problem["index"]]), problem)
+                    _refuse(int(rows[problem["index"]]), problem.get("errmsg", "")[:300])
                     for problem in result["writeErrors"]
                 )
         return Written(stored=result["nUpserted"], replayed=result["nMatched"], refused=refused)
@@ -254,21 +202,11 @@ class MongoSink:
             self.documents.delete_many({"_id": ids.id_range(self.key)})
 
 
-def _messages(offsets: np.ndarray[Any, Any]) -> Iterable[tuple[int, int]]:
-    """Cut a block into parts that one message can carry: index of the first and past the last."""
-    first, total = 0, len(offsets) - 1
-    while first < total:
-        by_bytes = int(np.searchsorted(offsets, offsets[first] + _MAX_MESSAGE_BYTES, "right")) - 1
-        last = max(first + 1, min(by_bytes, first + _MAX_MESSAGE_DOCUMENTS))
-        yield first, last
-        first = last
-
-
-def _refuse(row: int, problem: dict[str, Any]) -> RejectedRow:
+def _refuse(row: int, reason: str) -> RejectedRow:
     return RejectedRow(
         row=row,
         line=None,
         field=None,
-        reason=f"refused by the database: {problem.get('errmsg', '')[:300]}",
+        reason=f"refused by the database: {reason}",
         raw=None,
     )

@@ -21,6 +21,8 @@ _MAX_REASON_CHARACTERS = 300
 
 #: Encoded as they are; telling them apart by type alone is quick.
 _ATOMS = frozenset({str, int, bool, bytes, datetime})
+#: A record of these needs no look at its values but for what is missing.
+_FLAT = _ATOMS | {float, type(None)}
 #: Missing values of pandas, named so that this does not import it.
 _MISSING_TYPES = frozenset({"NoneType", "NAType", "NaTType"})
 
@@ -36,11 +38,25 @@ def document(record: Any) -> bytes:
         EncodeError: says what was expected and what was found.
 
     """
-    if not isinstance(record, Mapping):
+    if type(record) is not dict and not isinstance(record, Mapping):
         raise EncodeError(f"expected a record, found {type(record).__name__}")
     if "_id" in record or "" in record:
         raise EncodeError("expected named fields other than _id, which the platform makes")
     return _encode({"_id": NO_ID, **_fields(record, 1)})
+
+
+def keyed_document(record: Mapping[str, Any], key: str) -> bytes:
+    """Encode a record as a document that begins with the value of `key` as its `_id`.
+
+    Raises:
+        EncodeError: says what was expected and what was found.
+
+    """
+    if "_id" in record or "" in record:
+        raise EncodeError("expected named fields other than _id, which the platform makes")
+    if isinstance(record[key], list | tuple):
+        raise EncodeError(f"expected a key that is no list, found one in {key}")
+    return _encode({"_id": _value(record[key], 1), **_fields(record, 1)})
 
 
 def element(name: str, value: Any) -> bytes:
@@ -63,8 +79,14 @@ def _encode(fields: Mapping[str, Any]) -> bytes:
         raise EncodeError(str(error)[:_MAX_REASON_CHARACTERS]) from error
 
 
-def _fields(record: Mapping[Any, Any], level: int) -> dict[Any, Any]:
+def _fields(record: Mapping[Any, Any], level: int) -> Mapping[Any, Any]:
     _check_level(level)
+    kinds = set(map(type, record.values()))
+    if kinds <= _ATOMS:
+        return record
+    if kinds <= _FLAT:
+        # Only NaN differs from itself.
+        return {n: v for n, v in record.items() if v is not None and v == v}  # noqa: PLR0124
     return {
         name: value if type(value) in _ATOMS else _value(value, level)
         for name, value in record.items()
@@ -73,7 +95,7 @@ def _fields(record: Mapping[Any, Any], level: int) -> dict[Any, Any]:
 
 
 def _value(value: Any, level: int) -> Any:
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):
         return _fields(value, level + 1)
     if isinstance(value, list | tuple):
         _check_level(level + 1)

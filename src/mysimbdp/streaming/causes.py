@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from mysimbdp import errors
+
 
 class Cause(StrEnum):
     """The named cause in the app's state, its log and the alert."""
@@ -30,3 +32,12 @@ class Cause(StrEnum):
     BAD_OUTPUT = "bad_output"
     NOT_LOADABLE = "not_loadable"
     SCRIPT_ERROR = "script_error"
+
+
+class StreamStoppedError(errors.TerminalError):
+    """The stream app stops for a cause that a restart does not cure."""
+
+
+def stopped(cause: Cause, message: str) -> StreamStoppedError:
+    """Make the error of an app that stops by itself, with its cause as a fact."""
+    return StreamStoppedError(message, cause=cause)
