@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import attrs
+import bson
 import numpy as np
 import pyarrow as pa
 import pymongo
@@ -84,11 +85,18 @@ class StreamSink:
     def replace(
         self, collection: str, rows: np.ndarray[Any, Any], documents: pa.LargeBinaryArray
     ) -> dict[int, str]:
-        """Store keyed documents in the place of earlier ones; return the rows that are refused."""
-        raws = [RawBSONDocument(document) for document in documents.to_pylist()]
+        """Store keyed documents in the place of earlier ones; return the rows that are refused.
+
+        Of documents with the same key the last one counts.
+        """
+        latest: dict[bytes, tuple[int, RawBSONDocument]] = {}
+        for row, document in zip(rows.tolist(), documents.to_pylist(), strict=True):
+            raw = RawBSONDocument(document)
+            latest[bson.encode({"_id": raw["_id"]})] = (row, raw)
         operations: list[pymongo.ReplaceOne[Any]] = [
-            pymongo.ReplaceOne({"_id": raw["_id"]}, raw, upsert=True) for raw in raws
+            pymongo.ReplaceOne({"_id": raw["_id"]}, raw, upsert=True) for _, raw in latest.values()
         ]
+        kept_rows = [row for row, _ in latest.values()]
         target = self.database.get_collection(collection, write_concern=_CONCERN)
         with translated(f"storing keyed documents in {collection}"):
             try:
@@ -99,7 +107,7 @@ class StreamSink:
                     [problem["code"] for problem in problems], f"{self.database.name}.{collection}"
                 )
                 return {
-                    int(rows[problem["index"]]): "refused by the database: "
+                    kept_rows[problem["index"]]: "refused by the database: "
                     + problem.get("errmsg", "")[:300]
                     for problem in problems
                 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ class Batch:
         timestamps: when each was produced, milliseconds since 1970.
         values: of each message; None for one without.
         packed: what goes to the child.
+        taken_at: when they were, monotonic.
 
     """
 
@@ -41,6 +43,7 @@ class Batch:
     values: list[bytes | None]
     size_bytes: int
     packed: pa.Buffer
+    taken_at: float = attrs.field(factory=time.monotonic)
 
     def __len__(self) -> int:
         return len(self.offsets)

@@ -29,9 +29,9 @@ from mysimbdp.streaming.meter import Meter
 from mysimbdp.streaming.progress import Progress
 from mysimbdp.streaming.source import Source
 from mysimbdp.streaming.stores import Store
+from mysimbdp.streaming.topic_watch import TopicWatch
 
 _COMMIT_SECONDS = 1.0
-_TOPIC_LOOK_SECONDS = 5.0
 _FULL_SECONDS = 2.0
 #: What is under way is finished within this when the instance ends or gives partitions away.
 DRAIN_SECONDS = 20.0
@@ -73,11 +73,12 @@ class Ingestion:
         self._progress = Progress()
         self._keys: dict[Partition, bytes] = {}
         self._flow: Flow | None = None
-        self._watch_failure: BaseException | None = None
+        self._watch: TopicWatch | None = None
         self._committed_at = time.monotonic()
         self._lag: int | None = None
         self._partitions: list[Partition] = []
         self._has_joined = False
+        self._is_over = False
         registered = task.registered
         self._source = Source(
             task.kafka,
@@ -121,12 +122,14 @@ class Ingestion:
         self._flow = Flow(mapper, self._store, self._progress, in_order=in_order)
         try:
             self._join()
-            watch = threading.Thread(target=self._watch_topics, daemon=True)
-            watch.start()
+            self._watch = TopicWatch(self._source.check_topics)
             self._read()
             self._finish()
         finally:
+            self._is_over = True
             self._flow.end()
+            if self._watch is not None:
+                self._watch.end()
             self._source.close()
 
     def _code(self) -> Code:
@@ -181,9 +184,9 @@ class Ingestion:
 
     def _look_around(self) -> None:
         """Raise what went wrong elsewhere, commit when it is time, look at the lag."""
-        failure = self._watch_failure or (self._flow.failure if self._flow else None)
-        if failure is not None:
-            raise failure
+        for worker in (self._watch, self._flow):
+            if worker is not None and worker.failure is not None:
+                raise worker.failure
         ratio = self._meter.reject_ratio()
         tolerated = self._task.registered.max_reject_ratio
         if ratio > tolerated:
@@ -222,6 +225,8 @@ class Ingestion:
         ).reshape(-1, ids.KEY_BYTES)
         identities = ids.make_ids(keys[batch.places], batch.offsets)
         rejects = {reject.index: reject.reason for reject in mapped.rejects}
+        if self._watch is not None:
+            self._watch.confirm(batch.taken_at)
         try:
             for part in mapped.documents:
                 rejects |= self._task.store.store(batch, identities, part)
@@ -260,7 +265,7 @@ class Ingestion:
 
     def _hand_over(self, partitions: Sequence[Partition]) -> None:
         """Finish what is under way, so that the next owner begins after it."""
-        if self._progress.await_empty(DRAIN_SECONDS):
+        if not self._is_over and self._progress.await_empty(DRAIN_SECONDS):
             self._commit()
         self._lose(partitions)
 
@@ -268,19 +273,3 @@ class Ingestion:
         self._progress.drop(partitions)
         for partition in partitions:
             self._task.store.end(partition)
-
-    def _watch_topics(self) -> None:
-        """Notice that a topic was deleted, or deleted and made again, under the reader."""
-        missing = 0
-        while not self._stop.wait(_TOPIC_LOOK_SECONDS):
-            try:
-                self._source.check_topics()
-                missing = 0
-            except errors.ServiceUnavailableError as error:
-                _log.warning("%s", error)
-            except errors.TerminalError as error:
-                missing += 1
-                # A broker that has just started may not know its topics yet.
-                if error.facts.get("cause") is not Cause.TOPIC_MISSING or missing > 1:
-                    self._watch_failure = error
-                    return
