@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import attrs
 import pymongo
 from bson.codec_options import CodecOptions
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from mysimbdp import messaging, naming, registry
@@ -165,9 +165,22 @@ class StreamShop:
 
     def committed(self, group="app"):
         """Sum up what Kafka has of the group's offsets."""
-        name = naming.consumer_group(self.tenant, group)
-        asked = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)])
-        return sum(max(one.offset, 0) for one in asked[name].result().topic_partitions)
+        # A consumer that does not join; AdminClient.list_consumer_group_offsets brings the process
+        # down while the group has no coordinator (librdkafka 2.16).
+        asker = Consumer({**self.login, "group.id": naming.consumer_group(self.tenant, group)})
+        try:
+            topics = asker.list_topics(timeout=10).topics
+            places = [
+                TopicPartition(name, number)
+                for name, topic in topics.items()
+                for number in topic.partitions
+                if name.startswith(naming.kafka_prefix(self.tenant))
+            ]
+            return sum(max(one.offset, 0) for one in asker.committed(places, timeout=10))
+        except KafkaException:  # the group has no coordinator yet
+            return -1
+        finally:
+            asker.close()
 
     def checkpoints(self, app="app"):
         return CheckpointStore(self.platform, self.tenant, app)

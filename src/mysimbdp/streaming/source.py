@@ -21,6 +21,8 @@ from mysimbdp.streaming.checkpoint import Found
 LINGER_SECONDS = 0.01
 _WAIT_SECONDS = 0.2
 _ASK_SECONDS = 10.0
+_LOOK_SECONDS = 30.0
+_RETRY_SECONDS = 0.5
 #: A dead instance's partitions go to the others after this.
 _SESSION_SECONDS = 10
 #: Waits for the instance to take it; with what is under way it bounds the memory.
@@ -215,8 +217,7 @@ class Source:
 
     def _assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
-            found = self._look_at(partitions)
-            starts = self._on_assigned(found)
+            starts = self._on_assigned(self._look_patiently_at(partitions))
         except BaseException as error:  # noqa: BLE001 - a callback of the library: raised by `take`
             self._failure = error
             return
@@ -226,6 +227,17 @@ class Source:
         )
         if self._is_paused:
             self._consumer.pause(self._consumer.assignment())
+
+    def _look_patiently_at(self, partitions: list[TopicPartition]) -> dict[Partition, Found]:
+        """Ask again for a while: the group's coordinator may be starting."""
+        deadline = time.monotonic() + _LOOK_SECONDS
+        while True:
+            try:
+                return self._look_at(partitions)
+            except errors.ServiceUnavailableError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_RETRY_SECONDS)
 
     def _look_at(self, partitions: list[TopicPartition]) -> dict[Partition, Found]:
         try:
