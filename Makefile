@@ -65,6 +65,7 @@ lock: $(INSTALLED) ## Renew the hashed locks after a change of requirements/*.in
 	@$(WITH_INDEX) for name in bootstrap runtime dev bench production; do \
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header \
 		--python-version 3.11 -o requirements/$$name.txt requirements/$$name.in; done
+	@$(BIN)/python -m mysimbdp.local_stack.kafka_jars
 
 clean: ## Stop the stack and delete the virtual environment and caches, but no state and no data.
 	@test ! -x $(BIN)/mysimbdp || $(BIN)/mysimbdp down

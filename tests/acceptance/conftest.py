@@ -20,7 +20,7 @@ COMMAND = str(Path(sys.executable).with_name("mysimbdp"))
 TREE = ("constraints", "tenant_pipelines", "dags", "plugins")
 COMMAND_SECONDS = 600
 # What this session's environment may say of another stack must not reach ours.
-FOREIGN = ("MYSIMBDP_", "AIRFLOW", "MONGO_URL")
+FOREIGN = ("MYSIMBDP_", "AIRFLOW", "MONGO_URL", "KAFKA_")
 
 
 class Stack:
@@ -33,6 +33,8 @@ class Stack:
             name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)
         } | {
             "MYSIMBDP_MONGO_PORT": str(free_port()),
+            "MYSIMBDP_KAFKA_PORT": str(free_port()),
+            "MYSIMBDP_KAFKA_CONTROLLER_PORT": str(free_port()),
             "MYSIMBDP_AIRFLOW_PORT": str(free_port()),
             "MYSIMBDP_SMTP_PORT": str(free_port()),
         }

@@ -13,7 +13,12 @@ import pymongo
 import pytest
 from pymongo import errors as mongo_errors
 
-PARTS = ["mongod", "mailbox", "api-server", "scheduler", "dag-processor", "triggerer", "registrar"]
+from mysimbdp.local_stack import kafka_probe
+
+PARTS = [
+    *("mongod", "kafka", "mailbox"),
+    *("api-server", "scheduler", "dag-processor", "triggerer", "registrar"),
+]
 
 
 def only_line(done):
@@ -54,6 +59,7 @@ def test_status_names_every_part_with_its_pid_and_start(stack):
     assert {part["state"] for part in parts} == {"running"}
     assert all(psutil.pid_exists(part["pid"]) and part["since"] for part in parts)
     assert parts[0]["address"] == f"127.0.0.1:{stack.settings.mongo_port}"
+    assert parts[1]["address"] == f"127.0.0.1:{stack.settings.kafka_port}"
 
 
 def test_starting_twice_is_harmless(stack):
@@ -95,6 +101,14 @@ def test_the_address_for_an_unknown_tenant_is_refused_in_one_line(stack):
     )
 
 
+def test_the_providers_login_opens_kafka_and_nobody_else_gets_in(stack):
+    lines = stack.run("kafka-login").stdout.splitlines()
+    login = dict(line.split("=", 1) for line in lines)
+
+    assert kafka_probe.answers(login)
+    assert not kafka_probe.answers({"bootstrap.servers": login["bootstrap.servers"]})
+
+
 def test_a_mail_ends_in_the_local_mailbox(stack):
     with smtplib.SMTP("127.0.0.1", stack.settings.smtp_port) as server:
         server.sendmail("a@localhost", ["b@localhost"], "Subject: test of the mailbox\n\nHello")
@@ -105,7 +119,11 @@ def test_a_mail_ends_in_the_local_mailbox(stack):
 
 def test_secrets_are_for_their_owner_only_and_on_no_command_line(stack):
     files = [path for path in (stack.state / "secrets").rglob("*") if path.is_file()]
-    private = [*files, stack.state / "run" / "supervisord.conf"]
+    private = [
+        *files,
+        stack.state / "run" / "supervisord.conf",
+        *(stack.state / "kafka").glob("*.properties"),
+    ]
     assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
 
     values = [path.read_text().strip() for path in files]
@@ -118,7 +136,7 @@ def test_secrets_are_for_their_owner_only_and_on_no_command_line(stack):
     assert not [value for value in values if value in configuration]
 
 
-@pytest.mark.parametrize("name", ["scheduler", "mongod", "triggerer"])
+@pytest.mark.parametrize("name", ["scheduler", "mongod", "kafka", "triggerer"])
 def test_a_killed_part_is_started_again_and_its_children_do_not_stay(stack, name):
     killed = psutil.Process(stack.await_all_running()[name]["pid"])
     family = [killed, *killed.children(recursive=True)]
@@ -168,7 +186,11 @@ def test_other_ports_need_a_stop_first(stack, free_port):
 
 
 @pytest.mark.parametrize(
-    "setting", ["MYSIMBDP_MONGO_PORT", "MYSIMBDP_AIRFLOW_PORT", "MYSIMBDP_SMTP_PORT"]
+    "setting",
+    [
+        *("MYSIMBDP_MONGO_PORT", "MYSIMBDP_KAFKA_PORT", "MYSIMBDP_KAFKA_CONTROLLER_PORT"),
+        *("MYSIMBDP_AIRFLOW_PORT", "MYSIMBDP_SMTP_PORT"),
+    ],
 )
 def test_a_taken_port_is_told_in_one_sentence_and_nothing_is_started(make_stack, setting):
     other = make_stack()
@@ -192,6 +214,19 @@ def test_a_mongod_that_lacks_a_library_is_told_in_one_sentence(make_stack, fake_
 
     assert "libcrypto.so.3" in line
     assert "MONGO_URL" in line
+
+
+def test_a_kafka_of_the_providers_own_that_does_not_answer_is_told_in_one_sentence(
+    make_stack, free_port
+):
+    other = make_stack()
+    address = f"127.0.0.1:{free_port()}"
+
+    line = only_line(other.run("up", KAFKA_BROKER=address))
+
+    assert f"Kafka at {address} cannot be used" in line
+    assert "KAFKA_LOGIN" in line
+    assert not other.processes()
 
 
 def test_a_part_that_cannot_start_is_named_with_its_last_error_and_log(make_stack, fake_mongod):

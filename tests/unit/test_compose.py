@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mysimbdp.local_stack import airflow, mongod
+from mysimbdp import messaging, settings
+from mysimbdp.local_stack import airflow, kafka_configuration, kafka_jars, mongod
+from mysimbdp.secrets import SecretStore
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yaml"
@@ -18,9 +21,12 @@ COMPOSE = yaml.safe_load(FILE.read_text())
 SERVICES = COMPOSE["services"]
 ONE_OFFS = {"init", "mongo-init"}
 #: Settings of the images themselves, which the platform never reads.
-IMAGE_SETTINGS = re.compile(r"AIRFLOW__|AIRFLOW_CONN_|KAFKA_|POSTGRES_|MONGO_INITDB_|DUMB_INIT_")
+IMAGE_SETTINGS = re.compile(
+    r"AIRFLOW__|AIRFLOW_CONN_|KAFKA_(?!BROKER$|LOGIN$)|POSTGRES_|MONGO_INITDB_|DUMB_INIT_"
+)
 #: What production does differently from the embedded stack, on purpose.
 OWN_TUNING = {"AIRFLOW__CORE__EXECUTOR", "AIRFLOW__API__WORKERS"}
+OWN_KAFKA = {"listeners", "advertised.listeners", "controller.quorum.voters", "log.dirs"}
 
 
 def environment(service):
@@ -78,6 +84,10 @@ def test_images_are_pinned_to_a_full_version():
         assert re.search(r":v?\d+\.\d+(\.\d+)?(-[a-z0-9.]+)?$", image), image
 
 
+def test_kafka_is_the_version_of_the_embedded_one():
+    assert images()["kafka"] == f"apache/kafka:{kafka_jars.VERSION}"
+
+
 def test_the_airflow_image_has_the_version_of_the_lock_and_checks_every_hash():
     dockerfile = (ROOT / "docker/airflow.Dockerfile").read_text()
     lock = (ROOT / "requirements/runtime.txt").read_text()
@@ -119,11 +129,17 @@ def test_services_get_only_the_secrets_that_they_read():
         assert given == read, name
 
 
-def test_the_administrators_login_is_given_to_the_registrar_and_the_server_only():
-    holders = {
-        name for name, one in SERVICES.items() if "mongo_registrar" in one.get("secrets", ())
-    }
-    assert holders == {"registrar", "mongo", "mongo-init"}
+@pytest.mark.parametrize(
+    ("secret", "holders"),
+    [
+        ("mongo_registrar", {"registrar", "mongo", "mongo-init"}),
+        ("kafka_registrar", {"registrar", "kafka"}),
+        ("kafka_broker", {"kafka"}),
+        ("kafka_controller", {"kafka"}),
+    ],
+)
+def test_the_administrators_login_is_given_to_the_registrar_and_the_server_only(secret, holders):
+    assert {name for name, one in SERVICES.items() if secret in one.get("secrets", ())} == holders
 
 
 def test_settings_have_the_names_that_the_platform_reads():
@@ -132,7 +148,7 @@ def test_settings_have_the_names_that_the_platform_reads():
     used = {name for service in SERVICES for name in environment(service)}
     used |= set(re.findall(r"\$\{(MYSIMBDP_\w+)", FILE.read_text()))
     own = {name for name in used if not IMAGE_SETTINGS.match(name)}
-    assert {"MYSIMBDP_HOME", "MYSIMBDP_STATE", "MONGO_URL", "AIRFLOW_URL"} <= own
+    assert {"MYSIMBDP_HOME", "MYSIMBDP_STATE", "MONGO_URL", "KAFKA_BROKER", "AIRFLOW_URL"} <= own
     assert own <= known
 
 
@@ -167,6 +183,79 @@ def test_all_airflow_programs_share_settings_image_and_volumes():
 def test_the_replica_set_has_the_name_of_the_embedded_one():
     assert f"--replSet {mongod.REPLICA_SET} " in " ".join(strings(SERVICES["mongo"]["command"]))
     assert f"replicaSet={mongod.REPLICA_SET}" in environment("worker")["MONGO_URL"]
+
+
+@pytest.fixture
+def run_command(tmp_path):
+    """Give a function that runs a service's command with secrets; return what it ends with."""
+    for name in COMPOSE["secrets"]:
+        (tmp_path / name).write_text(f"the-{name}")
+    (tmp_path / "last").write_text("#!/bin/sh\nenv\n")
+    (tmp_path / "last").chmod(0o755)
+
+    def run(service, last):
+        *shell, script = SERVICES[service]["command"]
+        for old, new in {
+            "$$": "$",
+            "/run/secrets": str(tmp_path),
+            "/run/mysimbdp": str(tmp_path),
+            last: str(tmp_path / "last"),
+        }.items():
+            script = script.replace(old, new)
+        given = {"PATH": os.environ["PATH"], **environment(service)}
+        done = subprocess.run(
+            [*shell, script], env=given, capture_output=True, text=True, check=True
+        )
+        return dict(line.split("=", 1) for line in done.stdout.splitlines())
+
+    return run
+
+
+def test_kafka_is_set_up_as_in_the_embedded_stack(run_command, tmp_path):
+    own = settings.from_environment({"MYSIMBDP_HOME": str(tmp_path)})
+    secrets = SecretStore(own.secrets)
+    for user in ("registrar", "broker", "controller"):
+        secrets.write(f"kafka/{user}", f"the-kafka_{user}")
+    kafka_configuration.write(own, secrets)
+    lines = kafka_configuration.path(own).read_text().splitlines()
+    embedded = dict(line.split("=", 1) for line in lines if line and line[0] != "#")
+
+    given = run_command("kafka", "/etc/kafka/docker/run")
+
+    # The image's own rule: three underscores are a dash, two an underscore, one a dot.
+    image = {
+        name.removeprefix("KAFKA_").lower().replace("___", "-").replace("_", "."): text
+        for name, text in given.items()
+        if name.startswith("KAFKA_") and name != "KAFKA_HEAP_OPTS"
+    }
+    assert image.keys() == embedded.keys()
+    assert {key: image[key] for key in image.keys() - OWN_KAFKA} == {
+        key: embedded[key] for key in embedded.keys() - OWN_KAFKA
+    }
+
+
+def test_kafka_is_asked_for_its_health_with_the_registrars_login(run_command, tmp_path):
+    run_command("kafka", "/etc/kafka/docker/run")
+
+    login = tmp_path / "registrar.properties"
+    assert 'username="registrar" password="the-kafka_registrar";' in login.read_text()
+    assert login.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_registrar_gets_the_logins_of_both_servers(run_command, tmp_path):
+    given = run_command("registrar", "python -m mysimbdp.registrar")
+
+    own = settings.from_environment(given | {"MYSIMBDP_HOME": str(tmp_path)})
+    login = messaging.registrar_login(own, SecretStore(tmp_path))
+    assert "registrar:the-mongo_registrar@" in own.mongo_url
+    assert login == {
+        "security.protocol": "SASL_PLAINTEXT",
+        "bootstrap.servers": "kafka:9092",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": "registrar",
+        "sasl.password": "the-kafka_registrar",
+    }
+    assert own.kafka_login.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_script_makes_each_secret_once_for_its_owner_only(tmp_path):

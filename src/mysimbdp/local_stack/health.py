@@ -8,8 +8,10 @@ import json
 import socket
 from typing import Any
 
-from mysimbdp.local_stack import programs, replica_set
+from mysimbdp import messaging
+from mysimbdp.local_stack import kafka_probe, programs, replica_set
 from mysimbdp.local_stack.processes import Process
+from mysimbdp.secrets import SecretStore
 from mysimbdp.settings import Settings
 
 _HOST = "127.0.0.1"
@@ -25,6 +27,10 @@ def is_well(settings: Settings, process: Process) -> bool:
     """Tell whether a program that was started does its work."""
     if process.name == programs.MONGOD:
         return replica_set.is_primary(settings)
+    if process.name == programs.KAFKA:
+        return kafka_probe.answers(
+            messaging.registrar_login(settings, SecretStore(settings.secrets))
+        )
     if process.name == programs.MAILBOX:
         return _listens(settings.smtp_port)
     if process.name == programs.API_SERVER:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from mysimbdp import errors
-from mysimbdp.local_stack import mongod
+from mysimbdp.local_stack import kafka, mongod
 from mysimbdp.settings import Settings
 
 LEAST_DISK_BYTES = 2 * 1024**3
@@ -20,7 +20,7 @@ _HOST = "127.0.0.1"
 
 
 def check_machine(settings: Settings) -> None:
-    """Check the state folder, the disk and the mongod of this machine.
+    """Check the state folder, the disk, the mongod and the Java of this machine.
 
     Raises:
         StackError: one of them cannot be used.
@@ -30,6 +30,8 @@ def check_machine(settings: Settings) -> None:
     _check_disk(settings.state)
     if settings.mongo_url is None:
         mongod.version(mongod.find_binary())
+    if settings.kafka_broker is None:
+        kafka.java_version()
 
 
 def check_ports(ports: Collection[tuple[str, int]]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from mysimbdp.local_stack import airflow, mongod
+from mysimbdp.local_stack import airflow, kafka, mongod
 from mysimbdp.secrets import SecretStore
 from mysimbdp.settings import Settings
 
@@ -16,6 +16,7 @@ from mysimbdp.settings import Settings
 MARKER = "MYSIMBDP_STACK"
 
 MONGOD = "mongod"
+KAFKA = "kafka"
 MAILBOX = "mailbox"
 API_SERVER = "api-server"
 SCHEDULER = "scheduler"
@@ -23,13 +24,16 @@ DAG_PROCESSOR = "dag-processor"
 TRIGGERER = "triggerer"
 REGISTRAR = "registrar"
 
+#: What the others read and write.
+STORES = (MONGOD, KAFKA)
+
 #: What the programs get of the environment of whoever starts them.
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
-_START_SECONDS = {MONGOD: 1, MAILBOX: 1, REGISTRAR: 3}
+_START_SECONDS = {MONGOD: 1, KAFKA: 2, MAILBOX: 1, REGISTRAR: 3}
 _AIRFLOW_START_SECONDS = 10
 _STOP_SECONDS = 8
-#: It may have much to write.
-_MONGOD_STOP_SECONDS = 60
+#: These may have much to write.
+_STORE_STOP_SECONDS = {MONGOD: 60, KAFKA: 30}
 
 
 @attrs.frozen(kw_only=True)
@@ -62,6 +66,8 @@ def programs(settings: Settings, secrets: SecretStore) -> tuple[Program, ...]:
         **airflow.commands(),
         REGISTRAR: [*python, "mysimbdp.registrar"],
     }
+    if settings.kafka_broker is None:
+        commands = {KAFKA: kafka.command(settings)} | commands
     if settings.mongo_url is None:
         commands = {MONGOD: mongod.command(mongod.find_binary(), settings, secrets)} | commands
     return tuple(_program(settings, name, command) for name, command in commands.items())
@@ -69,8 +75,11 @@ def programs(settings: Settings, secrets: SecretStore) -> tuple[Program, ...]:
 
 def addresses(settings: Settings) -> dict[str, str]:
     """Return the address of each program by its name, in the same order; most have none."""
-    embedded = {} if settings.mongo_url else {MONGOD: f"127.0.0.1:{settings.mongo_port}"}
-    return embedded | {
+    embedded_mongod = {} if settings.mongo_url else {MONGOD: f"127.0.0.1:{settings.mongo_port}"}
+    embedded_kafka = {} if settings.kafka_broker else {KAFKA: f"127.0.0.1:{settings.kafka_port}"}
+    return {
+        **embedded_mongod,
+        **embedded_kafka,
         MAILBOX: f"127.0.0.1:{settings.smtp_port}",
         API_SERVER: settings.airflow_url,
         SCHEDULER: "",
@@ -84,10 +93,9 @@ def environment(settings: Settings, secrets: SecretStore) -> dict[str, str]:
     """Return the whole environment of the programs; hardly anything of the caller's is in it."""
     home = str(settings.state / "airflow" / "home")
     passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    external = {} if settings.mongo_url is None else {"MONGO_URL": settings.mongo_url}
     return (
         passed_on
-        | external
+        | _external(settings)
         | airflow.environment(settings, secrets)
         | {
             MARKER: str(settings.state),
@@ -99,11 +107,20 @@ def environment(settings: Settings, secrets: SecretStore) -> dict[str, str]:
             "MYSIMBDP_HOME": str(settings.home),
             "MYSIMBDP_STATE": str(settings.state),
             "MYSIMBDP_MONGO_PORT": str(settings.mongo_port),
+            "MYSIMBDP_KAFKA_PORT": str(settings.kafka_port),
+            "MYSIMBDP_KAFKA_CONTROLLER_PORT": str(settings.kafka_controller_port),
             "MYSIMBDP_AIRFLOW_PORT": str(settings.airflow_port),
             "MYSIMBDP_SMTP_PORT": str(settings.smtp_port),
             "AIRFLOW_URL": settings.airflow_url,
         }
     )
+
+
+def _external(settings: Settings) -> dict[str, str]:
+    # The programs have a working directory of their own.
+    login = settings.kafka_login.absolute() if settings.kafka_login else None
+    servers = {"MONGO_URL": settings.mongo_url, "KAFKA_BROKER": settings.kafka_broker}
+    return {name: str(value) for name, value in (servers | {"KAFKA_LOGIN": login}).items() if value}
 
 
 def _program(settings: Settings, name: str, command: list[str]) -> Program:
@@ -115,5 +132,5 @@ def _program(settings: Settings, name: str, command: list[str]) -> Program:
         log=log,
         error_logs=(own_log, log) if name == MONGOD else (log,),
         start_seconds=_START_SECONDS.get(name, _AIRFLOW_START_SECONDS),
-        stop_seconds=_MONGOD_STOP_SECONDS if name == MONGOD else _STOP_SECONDS,
+        stop_seconds=_STORE_STOP_SECONDS.get(name, _STOP_SECONDS),
     )

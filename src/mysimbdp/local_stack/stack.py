@@ -61,8 +61,8 @@ def down(settings: Settings) -> int:
         count = len(leftovers.find(settings))
         if supervisor.answers():
             names = list(supervisor.processes())
-            # The others still write to it while they stop.
-            supervisor.stop([name for name in names if name != programs.MONGOD])
+            # The others still write to them while they stop.
+            supervisor.stop([name for name in names if name not in programs.STORES])
             supervisor.stop(names)
             supervisor.shut_down()
         leftovers.end(settings)

@@ -10,11 +10,14 @@ from typing import Protocol
 
 import attrs
 
-from mysimbdp import errors
+from mysimbdp import errors, messaging
 from mysimbdp.local_stack import (
     airflow,
     configuration,
     health,
+    kafka,
+    kafka_jars,
+    kafka_probe,
     leftovers,
     logs,
     preflight,
@@ -31,7 +34,7 @@ READY_SECONDS = 180.0
 FAILURES = 3
 
 _POLL_SECONDS = 0.25
-_FIRST = (programs.MONGOD, programs.MAILBOX)
+_FIRST = (programs.MONGOD, programs.KAFKA, programs.MAILBOX)
 
 
 class Audience(Protocol):
@@ -66,6 +69,7 @@ class Start:
         self._make_folders()
         down = self._find_down()
         preflight.check_ports(_ports(self.settings, down))
+        self._prepare_kafka(down)
         if not self.supervisor.answers():
             self.supervisor.start(self.programs, self.environment)
         self._launch(down, self._names(first=True))
@@ -81,8 +85,8 @@ class Start:
             leftovers.end(self.settings)
         elif not configuration.was_written_for(self.supervisor.configuration, self.environment):
             raise errors.StackError(
-                "The stack runs with other settings than the present ones (ports, MONGO_URL or "
-                "folders). Run `mysimbdp down` first, then `mysimbdp up`."
+                "The stack runs with other settings than the present ones (ports, MONGO_URL, "
+                "KAFKA_BROKER or folders). Run `mysimbdp down` first, then `mysimbdp up`."
             )
 
     def _make_folders(self) -> None:
@@ -105,6 +109,15 @@ class Start:
         for name in names:
             if name in down:
                 self.supervisor.launch(name)
+
+    def _prepare_kafka(self, down: Collection[str]) -> None:
+        if self.settings.kafka_broker is not None:
+            kafka_probe.check(messaging.registrar_login(self.settings, self.secrets))
+        elif programs.KAFKA in down:
+            if kafka_jars.missing():
+                with self._watched("Kafka's jars"):
+                    kafka_jars.fetch()
+            kafka.prepare(self.settings, self.secrets)
 
     def _make_coredms_ready(self) -> None:
         for name in self._names(first=True):
@@ -174,7 +187,11 @@ class Start:
 def _ports(settings: Settings, down: Collection[str]) -> list[tuple[str, int]]:
     ports = {
         programs.MONGOD: ("MYSIMBDP_MONGO_PORT", settings.mongo_port),
+        programs.KAFKA: ("MYSIMBDP_KAFKA_PORT", settings.kafka_port),
         programs.MAILBOX: ("MYSIMBDP_SMTP_PORT", settings.smtp_port),
         programs.API_SERVER: ("MYSIMBDP_AIRFLOW_PORT", settings.airflow_port),
     }
-    return [ports[name] for name in down if name in ports]
+    found = [ports[name] for name in down if name in ports]
+    if programs.KAFKA in down:
+        found.append(("MYSIMBDP_KAFKA_CONTROLLER_PORT", settings.kafka_controller_port))
+    return found
