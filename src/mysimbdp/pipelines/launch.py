@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO
 
@@ -66,23 +68,35 @@ def watch(
 
 
 def pass_log_on(
-    process: subprocess.Popen[bytes], log: Callable[[str], None], exits: contextlib.ExitStack
+    process: subprocess.Popen[bytes],
+    log: Callable[[str], None],
+    exits: contextlib.ExitStack,
+    *,
+    refill_seconds: float = math.inf,
 ) -> None:
-    """Hand over what the child prints, line by line and bounded, from a thread of its own."""
+    """Hand over what the child prints, line by line and bounded, from a thread of its own.
+
+    The bound is for so much time; by default for the child's whole life.
+    """
     if process.stdout is None:  # pragma: no cover - always piped, the type does not know
         return
     reader = threading.Thread(
-        target=_pass_lines, args=(process.stdout, log), name="child-log", daemon=True
+        target=_pass_lines,
+        args=(process.stdout, log, refill_seconds),
+        name="child-log",
+        daemon=True,
     )
     reader.start()
     exits.callback(reader.join)
 
 
-def _pass_lines(stream: IO[bytes], log: Callable[[str], None]) -> None:
+def _pass_lines(stream: IO[bytes], log: Callable[[str], None], refill_seconds: float) -> None:
     """Never block the child: what is too much is read and dropped."""
     with stream:
-        kept_bytes = 0
+        kept_bytes, refilled_at = 0, time.monotonic()
         for line in _lines(stream):
+            if time.monotonic() - refilled_at > refill_seconds:
+                kept_bytes, refilled_at = 0, time.monotonic()
             kept_bytes += len(line)
             if kept_bytes <= _MAX_LOG_BYTES:
                 log(line.decode(errors="replace").rstrip())

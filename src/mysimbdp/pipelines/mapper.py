@@ -22,6 +22,7 @@ from mysimbdp.pipelines.stream_protocol import BatchEnd, Documents, Rejected, St
 
 _FRAME_BUFFER_BYTES = 1024 * 1024
 _LEAVE_SECONDS = 5.0
+_LOG_REFILL_SECONDS = 3600.0
 
 
 @attrs.frozen(kw_only=True)
@@ -105,7 +106,7 @@ class Mapper:
         self._watch = launch.watch(
             self._process, self._family, whole_life, self._exits, on_tick=self._check_batch
         )
-        launch.pass_log_on(self._process, log, self._exits)
+        launch.pass_log_on(self._process, log, self._exits, refill_seconds=_LOG_REFILL_SECONDS)
 
     @property
     def peak_memory_bytes(self) -> int:

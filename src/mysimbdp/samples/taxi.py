@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -97,6 +99,12 @@ def write_taxi(
         if rows is not None:
             return _write_rows(file, rows, seed, refund_ratio)
         return _write_bytes(file, (size_bytes or 0) - len(_HEADER), seed, refund_ratio)
+
+
+def read_lines(seed: int = 0) -> Iterator[bytes]:
+    """Yield trips without end, each a line without its end; no two have the same trip_id."""
+    for first in itertools.count(0, _BLOCK_ROWS):
+        yield from _bytes_of(_block(seed, first, 0.0)).to_pybytes().splitlines()
 
 
 def _write_rows(file: BinaryIO, rows: int, seed: int, refund_ratio: float) -> int:

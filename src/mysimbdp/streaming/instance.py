@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pymongo
 from pymongo.database import Database
 
@@ -57,7 +58,7 @@ def main() -> None:
     except errors.PlatformError as error:
         cause = error.facts.get("cause")
         _log.error("%s: %s", cause or type(error).__name__, error)
-        line.tell(Status(state="failed", cause=cause, error=str(error)))
+        line.fail(cause, str(error))
         is_terminal = isinstance(error, errors.TerminalError)
         is_code = isinstance(error, errors.IngestionFailedError)
         line.leave(
@@ -65,7 +66,7 @@ def main() -> None:
         )
     except Exception as error:  # noqa: BLE001 - the supervisor hears of it and starts anew
         _log.exception("unexpected error")
-        line.tell(Status(state="failed", error=f"{type(error).__name__}: {error}"))
+        line.fail(None, f"{type(error).__name__}: {error}")
         line.leave(1)
     line.leave(0)
 
@@ -76,6 +77,7 @@ class _Line:
     def __init__(self) -> None:
         self._heard = time.monotonic()
         self._lock = threading.Lock()
+        self._latest = Status(state="starting")
 
     def listen(self, on_end: Callable[[], None]) -> None:
         """Call `on_end` when the supervisor has gone, is silent, or sends SIGTERM."""
@@ -97,11 +99,16 @@ class _Line:
     def tell(self, status: Status) -> None:
         """Say how the instance stands; nobody may be there to hear it."""
         with self._lock:
+            self._latest = status
             try:
                 sys.stdout.buffer.write(orders.encode(status))
                 sys.stdout.buffer.flush()
             except OSError:
                 _log.info("the supervisor has gone")
+
+    def fail(self, cause: str | None, error: str) -> None:
+        """Say why it ends; the figures stay those of the latest status."""
+        self.tell(msgspec.structs.replace(self._latest, state="failed", cause=cause, error=error))
 
     def leave(self, exit_code: int) -> None:
         """End this process at once: threads that wait for a dead server must not hold it."""
