@@ -89,7 +89,7 @@ def _encode_slice(table: pa.Table, start: int) -> pa.LargeBinaryArray:
 
 
 def _encode_record(record: Any) -> bytes:
-    document = values.document(record)
+    document = values.flat_document(record) or values.document(record)
     if len(document) > MAX_DOCUMENT_BYTES:
         raise EncodeError(_too_large(len(document)))
     return document

@@ -45,6 +45,21 @@ def document(record: Any) -> bytes:
     return _encode({"_id": NO_ID, **_fields(record, 1)})
 
 
+def flat_document(record: Any) -> bytes | None:
+    """Encode a record without subdocuments and lists, the quick way; None if it is not one."""
+    if type(record) is not dict or "_id" in record or "" in record:
+        return None
+    kinds = set(map(type, record.values()))
+    if not kinds <= _FLAT:
+        return None
+    if not kinds <= _ATOMS:
+        record = _present(record)
+    try:
+        return bson.encode({"_id": NO_ID, **record}, codec_options=_OPTIONS)
+    except (bson.errors.BSONError, ValueError, TypeError, OverflowError):
+        return None  # the thorough way says why
+
+
 def keyed_document(record: Mapping[str, Any], key: str) -> bytes:
     """Encode a record as a document that begins with the value of `key` as its `_id`.
 
@@ -85,13 +100,17 @@ def _fields(record: Mapping[Any, Any], level: int) -> Mapping[Any, Any]:
     if kinds <= _ATOMS:
         return record
     if kinds <= _FLAT:
-        # Only NaN differs from itself.
-        return {n: v for n, v in record.items() if v is not None and v == v}  # noqa: PLR0124
+        return _present(record)
     return {
         name: value if type(value) in _ATOMS else _value(value, level)
         for name, value in record.items()
         if not _is_missing(value)
     }
+
+
+def _present(record: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Leave out None and NaN, which alone differs from itself."""
+    return {n: v for n, v in record.items() if v is not None and v == v}  # noqa: PLR0124
 
 
 def _value(value: Any, level: int) -> Any:

@@ -65,13 +65,13 @@ def make(messages: Sequence[Any], *, tenant: str, whole: bool) -> Batch:
         whole: the child gets keys, headers and positions too.
 
     """
-    places: dict[Partition, int] = {}
-    at = [places.setdefault(Partition(m.topic(), m.partition()), len(places)) for m in messages]
+    places: dict[tuple[str, int], int] = {}
+    at = [places.setdefault((m.topic(), m.partition()), len(places)) for m in messages]
     offsets = [message.offset() for message in messages]
     timestamps = [message.timestamp()[1] for message in messages]
     values = [message.value() for message in messages]
     return Batch(
-        partitions=tuple(places),
+        partitions=tuple(Partition(*place) for place in places),
         places=np.array(at, dtype=np.int64),
         offsets=np.array(offsets, dtype=np.int64),
         timestamps=np.array(timestamps, dtype=np.int64),

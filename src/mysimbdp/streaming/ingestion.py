@@ -169,7 +169,9 @@ class Ingestion:
             messages = self._source.take(most)
             self._look_around()
             if messages:
-                self._pass_on(batches.make(messages, tenant=self._task.tenant, whole=whole))
+                batch = batches.make(messages, tenant=self._task.tenant, whole=whole)
+                self._source.advance(batch.ends())
+                self._pass_on(batch)
 
     def _pass_on(self, batch: Batch) -> None:
         """Hand a batch over; while there is no room, stay in the group without reading."""

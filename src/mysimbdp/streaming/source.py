@@ -122,10 +122,15 @@ class Source:
             return []
         more = self._consumer.consume(most - 1, LINGER_SECONDS) if most > 1 else []
         self._check()
-        messages = [message for message in (*first, *more) if not self._is_error(message)]
-        for message in messages:
-            self._positions[_place(message)] = cast("int", message.offset()) + 1
+        messages = [*first, *more]
+        if any(map(Message.error, messages)):
+            messages = [message for message in messages if not self._is_error(message)]
+        self.is_reachable, self._refused_since = True, None
         return messages
+
+    def advance(self, ends: Places) -> None:
+        """Note that messages up to these positions are taken."""
+        self._positions |= ends
 
     def rest(self) -> None:
         """Serve the group without taking messages, for the moment that the instance is full."""
@@ -303,7 +308,6 @@ class Source:
     def _is_error(self, message: Message) -> bool:
         error = message.error()
         if error is None:
-            self.is_reachable, self._refused_since = True, None
             return False
         if error.code() in _LOST_POSITION:
             self._explain_lost_position(message)
