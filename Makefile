@@ -23,10 +23,10 @@ hand_on trusted-host UV_INSECURE_HOST ' '; \
 hand_on cert SSL_CERT_FILE ' ';
 endef
 
-.PHONY: help run stop check pytest test bench lock clean
+.PHONY: help run stop demo-alert check pytest test bench bench-stream lock clean
 
 help: ## List these targets.
-	@sed -nE 's/^([a-z.]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z.-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 .venv: $(INSTALLED) ## Make the virtual environment from the hashed locks.
 
@@ -46,6 +46,9 @@ run: $(INSTALLED) ## Start the whole platform on this machine and bring the samp
 stop: ## End every process that `make run` started.
 	@test ! -x $(BIN)/mysimbdp || $(BIN)/mysimbdp down
 
+demo-alert: $(INSTALLED) ## Miss a promised figure on purpose, on the running platform, and watch.
+	@$(BIN)/mysimbdp demo-alert
+
 check: $(INSTALLED) ## Check style, types, layers and the committed agreements.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -60,6 +63,9 @@ test: check pytest ## Run everything that proves it: the checks and all tests.
 
 bench: $(INSTALLED) ## Compare with other ways to load a CSV file, on one mongod.
 	$(BIN)/python -m bench
+
+bench-stream: $(INSTALLED) ## Compare with other ways from Kafka into MongoDB; ten minutes.
+	$(BIN)/python -m bench.stream
 
 lock: $(INSTALLED) ## Renew the hashed locks after a change of requirements/*.in.
 	@$(WITH_INDEX) for name in bootstrap runtime dev bench production; do \

@@ -1,5 +1,7 @@
 """An Airflow that keeps what it is asked for, and breaks off where a test wants it to."""
 
+import json
+
 import attrs
 
 from mysimbdp.registrar import airflow_plan, airflow_state
@@ -61,8 +63,7 @@ class AirflowInMemory:
                 assert roles <= self.kept["roles"].keys()
                 self.kept[kind][name] = roles
         else:
-            hidden = {"password": "***"} if "password" in body else {}
-            self.kept[kind][name] = self.kept[kind].get(name, {}) | body | hidden
+            self.kept[kind][name] = self.kept[kind].get(name, {}) | _hide(body)
 
     def has_dags(self, tenant):
         return tenant in self.dags
@@ -70,3 +71,13 @@ class AirflowInMemory:
     def reparse(self):
         self.parses += 1
         return True
+
+
+def _hide(body):
+    """Show a connection as Airflow does."""
+    hidden = {"password": "***"} if "password" in body else {}
+    if "extra" in body:
+        extra = json.loads(body["extra"])
+        shown = {key: "***" if "password" in key else value for key, value in extra.items()}
+        hidden["extra"] = json.dumps(shown)
+    return body | hidden

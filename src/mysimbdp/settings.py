@@ -15,6 +15,7 @@ DEFAULT_MONGO_PORT = 27017
 DEFAULT_SMTP_PORT = 1025
 DEFAULT_KAFKA_PORT = 9092
 DEFAULT_KAFKA_CONTROLLER_PORT = 9093
+DEFAULT_OPERATOR_EMAIL = "operator@localhost"
 
 
 @attrs.frozen(kw_only=True)
@@ -35,6 +36,9 @@ class Settings:
         kafka_controller_port: port on which the embedded broker talks to itself.
         airflow_port: port of the Airflow API server and UI.
         smtp_port: port of the embedded mailbox.
+        smtp_url: a mail server of the provider's own, with a login,
+            `smtp://user:password@host:port/?from=…&starttls=true`; None means the embedded mailbox.
+        operator_email: who hears of every missed objective, beside the tenant's contacts.
         airflow_url: address of the Airflow API, without a trailing slash.
 
     """
@@ -49,6 +53,8 @@ class Settings:
     kafka_controller_port: int = DEFAULT_KAFKA_CONTROLLER_PORT
     airflow_port: int
     smtp_port: int
+    smtp_url: str | None = attrs.field(default=None, repr=False)
+    operator_email: str = DEFAULT_OPERATOR_EMAIL
     airflow_url: str
 
     @property
@@ -104,6 +110,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         ),
         airflow_port=airflow_port,
         smtp_port=_port(environ, "MYSIMBDP_SMTP_PORT", DEFAULT_SMTP_PORT),
+        smtp_url=environ.get("SMTP_URL") or None,
+        operator_email=environ.get("OPERATOR_EMAIL") or DEFAULT_OPERATOR_EMAIL,
         airflow_url=environ.get("AIRFLOW_URL", f"http://127.0.0.1:{airflow_port}").rstrip("/"),
     )
 

@@ -39,6 +39,8 @@ class Stack:
             "MYSIMBDP_SMTP_PORT": str(free_port()),
         }
 
+    command = COMMAND
+
     @property
     def settings(self):
         return settings.from_environment(self.environment | {"MYSIMBDP_HOME": str(self.tree)})

@@ -53,14 +53,15 @@ TENANT = registry.RegisteredTenant(
 
 @attrs.frozen
 class Parsing:
-    """A registry, and the DAG file parsed with it."""
+    """A registry, and a DAG file parsed with it."""
 
     places: settings.Settings
+    file: str = "batch_ingestion.py"
 
     def __call__(self, *tenants):
         """Publish the tenants and parse; return the DagBag."""
         registry.publish(self.places.registry, tenants)
-        return DagBag(dag_folder=str(ROOT / "dags"))
+        return DagBag(dag_folder=str(ROOT / "dags" / self.file))
 
 
 @pytest.fixture

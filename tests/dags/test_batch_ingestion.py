@@ -202,7 +202,7 @@ import os
 from airflow.dag_processing.dagbag import DagBag
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.serialization.serialized_objects import DagSerialization
-bag = DagBag(dag_folder=os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
+bag = DagBag(dag_folder=os.environ["AIRFLOW__CORE__DAGS_FOLDER"] + "/batch_ingestion.py")
 for dag_id, dag in bag.dags.items():
     print("VERSION", dag_id, SerializedDagModel.hash(DagSerialization.to_dict(dag)))
 """

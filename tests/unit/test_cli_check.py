@@ -30,7 +30,8 @@ def test_a_good_tree_is_told_in_one_line_with_tenants_and_subdirectories(tree):
     assert result.exit_code == 0
     assert result.stdout == (
         "All agreements and registrations are valid: "
-        "tenant1 (taxi, weather), tenant2 (taxi, cars, stations, blackbox).\n"
+        "tenant1 (taxi, weather, weather.stream, weather-archive.stream, weather-slow.stream), "
+        "tenant2 (taxi, cars, stations, blackbox, taxi.stream, taxi-script.stream).\n"
     )
 
 

@@ -19,8 +19,9 @@ def settings(tmp_path):
 @pytest.fixture
 def secrets(settings):
     store = SecretStore(settings.secrets)
-    for name in ("mongo/platform", "mongo/tenants/acme", "mongo/tenants/other"):
-        store.ensure(name)
+    for server in ("mongo", "kafka"):
+        for name in ("platform", "tenants/acme", "tenants/other"):
+            store.ensure(f"{server}/{name}")
     return store
 
 
@@ -145,6 +146,62 @@ def test_a_tenants_connection_that_was_changed_by_hand_is_corrected(airflow, pla
     carry_out(airflow, plan(airflow.observe()))
 
     assert airflow.kept["connections"]["mysimbdp_mongo_acme"]["host"] == "127.0.0.1"
+
+
+@pytest.fixture
+def connect(airflow, settings, secrets):
+    """Give a function that makes or corrects the connection with a tenant's Kafka login."""
+
+    def make():
+        wished = connections.tenant_kafka(settings, secrets, "acme")
+        return carry_out(airflow, airflow_plan.plan_connection(airflow.observe(), "acme", wished))
+
+    return make
+
+
+def test_a_kafka_connection_holds_what_the_hooks_of_airflow_look_for(settings, secrets):
+    body = connections.tenant_kafka(settings, secrets, "acme")
+
+    assert body["connection_id"] == "mysimbdp_kafka_acme"
+    assert json.loads(body["extra"]) == {
+        "bootstrap.servers": "127.0.0.1:9092",
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": "acme",
+        "sasl.password": secrets.read("kafka/tenants/acme"),
+    }
+
+
+def test_a_kafka_connection_is_in_order_although_airflow_hides_its_password(connect):
+    assert connect() == ["connection mysimbdp_kafka_acme made"]
+    assert connect() == []
+
+
+def test_a_kafka_connection_with_a_stale_password_or_changed_by_hand_is_corrected(
+    airflow, secrets, connect
+):
+    connect()
+    secrets.write("kafka/tenants/acme", "another")
+    assert connect() == ["connection mysimbdp_kafka_acme corrected"]
+    shown = airflow.kept["connections"]["mysimbdp_kafka_acme"]
+    shown["extra"] = shown["extra"].replace("127.0.0.1", "elsewhere")
+    assert connect() == ["connection mysimbdp_kafka_acme corrected"]
+    assert connect() == []
+
+
+def test_the_seal_of_a_connection_tells_nothing_of_a_password(settings, secrets):
+    body = connections.tenant_kafka(settings, secrets, "acme")
+
+    assert secrets.read("kafka/tenants/acme") not in body["description"]
+
+
+def test_a_withdrawn_tenant_loses_its_kafka_connection_too(airflow, connect):
+    connect()
+    assert airflow_state.find_leftovers(airflow.observe(), set()) == ["acme"]
+
+    carry_out(airflow, airflow_plan.plan_login_removal(airflow.observe(), "acme"))
+
+    assert airflow_state.find_leftovers(airflow.observe(), set()) == []
 
 
 def test_platform_connections_that_an_operator_changed_stay_as_they_are(airflow, settings, secrets):

@@ -33,6 +33,18 @@ def valid(tenant="acme", slots=2):
     )
 
 
+def streaming(*apps, tenant="acme", instances=1, batch=True):
+    app = {"topics": ["t"], "callable": "a:b", "collections": {"c": {}}, "instances": instances}
+    pipelines = {"topics": {"t": {}}, "streams": dict.fromkeys(apps, app)}
+    if batch:
+        pipelines["batch"] = {"taxi": {"callable": "taxi:ingest", "collection": "trips"}}
+    return registry.RegisteredTenant(
+        tenant=tenant,
+        agreement=agreement(),
+        registration=Registration.model_validate(pipelines),
+    )
+
+
 def invalid(tenant="acme"):
     return registry.RegisteredTenant(
         tenant=tenant, agreement=None, registration=None, problems=(PROBLEM,)
@@ -80,6 +92,38 @@ def test_a_withdrawn_tenant_is_unpublished_without_waiting_for_anything():
     chosen = publication.decide([valid("other")], [valid(), valid("other")], ready=())
 
     assert chosen == (valid("other"),)
+
+
+def test_new_stream_apps_wait_for_kafka_and_files_do_not():
+    (early,) = publication.decide([streaming("a", "b")], [], ready={"acme"})
+
+    assert set(early.registration.batch) == {"taxi"}
+    assert early.registration.streams == {}
+    now = streaming("a", "b")
+    assert publication.decide([now], [early], ready={"acme"}, streaming={"acme"}) == (now,)
+
+
+def test_stream_apps_that_run_stay_as_they_are_while_kafka_does_not_answer():
+    before = streaming("a", "gone")
+    now = streaming("a", "new", instances=2)
+
+    (chosen,) = publication.decide([now], [before], ready={"acme"})
+
+    assert chosen.registration.streams == {"a": before.registration.streams["a"]}
+
+
+def test_a_tenant_that_has_only_streams_waits_for_kafka(tmp_path):
+    now = streaming("a", batch=False)
+
+    assert publication.decide([now], [], ready={"acme"}) == ()
+    assert publication.decide([now], [], ready={"acme"}, streaming={"acme"}) == (now,)
+
+
+def test_what_is_published_without_kafka_can_be_read_again(tmp_path):
+    chosen = publication.decide([streaming("a")], [], ready={"acme"})
+    registry.publish(tmp_path / "registry.json", chosen)
+
+    assert registry.read(tmp_path / "registry.json") == chosen
 
 
 def test_one_tenant_does_not_hold_up_another():

@@ -95,6 +95,23 @@ def test_the_list_is_also_plain_json(settings, run):
     )
 
 
+def test_the_list_tells_of_streams_topics_and_what_was_agreed_on_them(settings, run):
+    skeleton.add(settings.home, "acme", [FileType.CSV], "ops@acme.example")
+    with (settings.constraints / "acme.yaml").open("a") as agreement:
+        agreement.write("streams: {max_publish_rate: 5MB/s, max_consume_rate: 7MB/s}\n")
+    with (settings.tenant_pipelines / "acme" / "pipelines.yaml").open("a") as registration:
+        registration.write("topics: {weather: {}, unread: {}}\n")
+        app = "{topics: [weather], callable: 'example:ingest', collections: {c: {}}}"
+        registration.write(f"streams: {{sensors: {app}}}\n")
+
+    (row,) = json.loads(run("list", "--json").stdout)
+
+    assert (row["streams"], row["topics"]) == (["sensors"], ["unread", "weather"])
+    assert row["limits"]["max_consume_rate"] == "7MB/s"
+    assert "sensors" in run("list").stdout
+    assert "sends 5MB/s, reads 7MB/s" in run("list").stdout
+
+
 def test_the_first_problem_of_a_stopped_tenant_is_in_the_list(settings, run):
     (settings.constraints / "acme.yaml").write_text("plan: x\n")
 

@@ -8,7 +8,20 @@ import typer
 from rich.console import Console
 
 from mysimbdp import errors
-from mysimbdp.cli import airflow, check, demo, ingestions, stack, stage, tenant
+from mysimbdp.cli import (
+    airflow,
+    alerts,
+    check,
+    demo,
+    demo_alert,
+    ingestions,
+    kafka_login,
+    simulate,
+    stack,
+    stage,
+    streams,
+    tenant,
+)
 
 app = typer.Typer(
     name="mysimbdp",
@@ -17,9 +30,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for part in (check, stage, ingestions, stack, demo, airflow):
+for part in (
+    *(check, stage, simulate, ingestions, alerts),
+    *(stack, kafka_login, demo, demo_alert, airflow),
+):
     part.register(app)
 app.add_typer(tenant.app, name="tenant")
+app.add_typer(streams.app, name="streams")
 
 
 def main() -> None:

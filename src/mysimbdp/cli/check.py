@@ -13,6 +13,14 @@ from rich.text import Text
 from mysimbdp import registry, settings
 from mysimbdp.agreements import schema
 from mysimbdp.agreements.load import Problem
+from mysimbdp.pipelines.registration import Registration
+from mysimbdp.streaming import schema as streaming_schema
+
+#: The schemas beside the committed files, and what makes each.
+_SCHEMAS = {
+    schema.AGREEMENT_SCHEMA: schema.agreement_schema_text,
+    streaming_schema.METRICS_SCHEMA: streaming_schema.metrics_schema_text,
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +31,7 @@ def register(app: typer.Typer) -> None:
 def check(
     *,
     write_schema: Annotated[
-        bool, typer.Option("--write-schema", help=f"Rewrite {schema.AGREEMENT_SCHEMA} first.")
+        bool, typer.Option("--write-schema", help=f"Rewrite {' and '.join(_SCHEMAS)} first.")
     ] = False,
 ) -> None:
     """Check all agreements and registrations; exit 1 if there is any problem.
@@ -32,10 +40,11 @@ def check(
     """
     home = settings.from_environment().home
     if write_schema:
-        (home / schema.AGREEMENT_SCHEMA).write_text(schema.agreement_schema_text())
+        for file, text in _SCHEMAS.items():
+            (home / file).write_text(text())
     tenants = registry.load_tree(home)
     problems = [problem for tenant in tenants for problem in tenant.problems]
-    problems += _stale_schema(home)
+    problems += _stale_schemas(home)
     # One line each, never folded or cut: the output is also read by programs.
     console = Console(soft_wrap=True, highlight=False)
     for problem in problems:
@@ -47,15 +56,16 @@ def check(
     console.print(_success(tenants))
 
 
-def _stale_schema(home: Path) -> Iterator[Problem]:
-    path = home / schema.AGREEMENT_SCHEMA
-    if path.exists() and path.read_text() != schema.agreement_schema_text():
-        yield Problem(
-            file=schema.AGREEMENT_SCHEMA,
-            key="",
-            expected="the schema of this version (mysimbdp check --write-schema)",
-            found="another one",
-        )
+def _stale_schemas(home: Path) -> Iterator[Problem]:
+    for file, text in _SCHEMAS.items():
+        path = home / file
+        if path.exists() and path.read_text() != text():
+            yield Problem(
+                file=file,
+                key="",
+                expected="the schema of this version (mysimbdp check --write-schema)",
+                found="another one",
+            )
 
 
 def _line(problem: Problem) -> Text:
@@ -71,11 +81,15 @@ def _success(tenants: tuple[registry.RegisteredTenant, ...]) -> str:
     if not tenants:
         return "No tenant is committed yet."
     named = ", ".join(
-        f"{tenant.tenant} ({', '.join(tenant.registration.batch)})"
+        f"{tenant.tenant} ({', '.join(_pipelines(tenant.registration))})"
         for tenant in tenants
         if tenant.registration is not None
     )
     return f"All agreements and registrations are valid: {named}."
+
+
+def _pipelines(registration: Registration) -> list[str]:
+    return [*registration.batch, *(f"{app}.stream" for app in registration.streams)]
 
 
 def _count(number: int, noun: str) -> str:

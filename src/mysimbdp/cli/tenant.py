@@ -15,7 +15,7 @@ from rich.text import Text
 
 from mysimbdp import errors, naming, settings
 from mysimbdp.agreements.model import FileType
-from mysimbdp.registrar import mongo, overview, purge, skeleton
+from mysimbdp.registrar import mongo, overview, skeleton
 from mysimbdp.secrets import SecretStore
 from mysimbdp.settings import Settings
 
@@ -31,7 +31,7 @@ TenantArgument = Annotated[str, typer.Argument(help="The tenant, for example ten
 def list_tenants(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False
 ) -> None:
-    """List the tenants: plan, state, subdirectories, slots and limits.
+    """List the tenants: plan, state, subdirectories, stream apps, slots and limits.
 
     A tenant is live, stopped (its files have problems), registering (the registrar is at it) or
     withdrawn (its agreement is gone, its data is still there).
@@ -82,8 +82,9 @@ def remove(
 ) -> None:
     """Withdraw a tenant: remove its agreement, so that it can send and log in no more.
 
-    Its data stays. With --purge its database, staging area, secrets, log and ledger entries are
-    deleted; the reports of its ingestions stay, they are the provider's record.
+    Its data stays. With --purge its database, topics, consumer groups, staging area, secrets, logs
+    and ledger entries are deleted; the reports of its ingestions stay, they are the provider's
+    record.
     """
     places = settings.from_environment()
     agreement = places.constraints / f"{tenant}.yaml"
@@ -121,16 +122,20 @@ def _ask(tenant: str, *, with_data: bool) -> None:
 
 def _purge(places: Settings, tenant: str, console: Console) -> None:
     secrets = SecretStore(places.secrets)
-    coredms = mongo.Coredms(places, secrets)
+    from mysimbdp.registrar import kafka, purge  # noqa: PLC0415 - slow to load
+
+    coredms, messages = mongo.Coredms(places, secrets), kafka.Kafka(places, secrets)
     try:
         with console.status(f"Waiting until {tenant} is withdrawn"):
-            purge.await_withdrawal(places, coredms, tenant)
-        purge.purge(places, secrets, coredms, tenant)
+            purge.await_withdrawal(places, coredms, messages, tenant)
+        with console.status(f"Deleting the data of {tenant}"):
+            purge.purge(places, secrets, coredms, messages, tenant)
     finally:
         coredms.close()
+        messages.close()
     console.print(
-        f"Deleted the database, staging area, secrets, log and ledger entries of {tenant}. "
-        "Its reports stay (mysimbdp ingestions)."
+        f"Deleted the database, topics, consumer groups, staging area, secrets, logs and ledger "
+        f"entries of {tenant}. Its reports stay (mysimbdp ingestions)."
     )
 
 
@@ -140,7 +145,7 @@ def _console() -> Console:
 
 def _table(found: Sequence[overview.Standing]) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("Tenant", "Plan", "State", "Subdirectories"):
+    for heading in ("Tenant", "Plan", "State", "Subdirectories", "Streams"):
         table.add_column(heading)
     table.add_column("Slots", justify="right")
     table.add_column("Limits")
@@ -150,6 +155,7 @@ def _table(found: Sequence[overview.Standing]) -> Table:
             one.plan or "",
             Text.assemble((one.state, _COLOURS[one.state]), *_first_problem(one)),
             ", ".join(one.subdirectories),
+            ", ".join(one.streams),
             "" if one.slots is None else str(one.slots),
             _limits(one),
         )
@@ -167,8 +173,13 @@ def _limits(one: overview.Standing) -> str:
     if one.limits is None:
         return ""
     limits = one.limits
+    streams = (
+        f", sends {limits['max_publish_rate']}, reads {limits['max_consume_rate']}"
+        if "max_publish_rate" in limits
+        else ""
+    )
     return (
         f"{'/'.join(limits['file_types'])} up to {limits['max_file_size']}, "
         f"{limits['max_throughput']}, staging {limits['storage_space_staging']}, "
-        f"memory {limits['max_memory']}"
+        f"memory {limits['max_memory']}{streams}"
     )

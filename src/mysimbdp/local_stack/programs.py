@@ -119,8 +119,14 @@ def environment(settings: Settings, secrets: SecretStore) -> dict[str, str]:
 def _external(settings: Settings) -> dict[str, str]:
     # The programs have a working directory of their own.
     login = settings.kafka_login.absolute() if settings.kafka_login else None
-    servers = {"MONGO_URL": settings.mongo_url, "KAFKA_BROKER": settings.kafka_broker}
-    return {name: str(value) for name, value in (servers | {"KAFKA_LOGIN": login}).items() if value}
+    given = {
+        "MONGO_URL": settings.mongo_url,
+        "KAFKA_BROKER": settings.kafka_broker,
+        "KAFKA_LOGIN": login,
+        "SMTP_URL": settings.smtp_url,
+        "OPERATOR_EMAIL": settings.operator_email,
+    }
+    return {name: str(value) for name, value in given.items() if value}
 
 
 def _program(settings: Settings, name: str, command: list[str]) -> Program:

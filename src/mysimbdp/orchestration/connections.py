@@ -19,6 +19,7 @@ from mysimbdp.pipelines.registration import BatchPipeline
 from mysimbdp.registry import RegisteredTenant
 from mysimbdp.reporting.email import Mailer
 from mysimbdp.settings import Settings
+from mysimbdp.streaming.store import StreamStore
 
 _SMTP_PORT = 25
 _SENDER = "mysimbdp@localhost"
@@ -54,8 +55,31 @@ def open_desk(tenant: str, subdirectory: str, *, even_if_stopped: bool = False) 
             platform=_database(platform, naming.PLATFORM_DATABASE),
             coredms=_database(own, naming.database(tenant)),
             mongo_url=mongo_url(own),
-            mailer=_mailer(),
+            mailer=mailer(),
         )
+
+
+@contextmanager
+def open_streams() -> Iterator[StreamStore]:
+    """Give the wishes and states of the stream apps. Runs in a worker.
+
+    Raises:
+        ConfigurationError: the platform's connection is missing.
+
+    """
+    with _mongo(naming.PLATFORM_CONNECTION) as platform:
+        yield StreamStore(_database(platform, naming.PLATFORM_DATABASE))
+
+
+def url_of(connection: str) -> str:
+    """Write a connection to MongoDB as one address, with its login.
+
+    Raises:
+        ConfigurationError: it is missing.
+
+    """
+    with _mongo(connection) as hook:
+        return mongo_url(hook)
 
 
 def mongo_url(hook: MongoHook) -> str:
@@ -93,7 +117,13 @@ def _database(hook: MongoHook, name: str) -> Database[dict[str, Any]]:
     return hook.get_conn().get_database(name, codec_options=_AWARE)
 
 
-def _mailer() -> Mailer:
+def mailer() -> Mailer:
+    """Return the mail server of the platform. Runs in a worker.
+
+    Raises:
+        ConfigurationError: its connection is missing.
+
+    """
     try:
         connection = SmtpHook.get_connection(naming.MAIL_CONNECTION)
     except AirflowNotFoundException:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, AssetWatcher
 from airflow.sdk.exceptions import RemovedInAirflow4Warning
@@ -16,7 +15,7 @@ from airflow.sdk.exceptions import RemovedInAirflow4Warning
 from mysimbdp import naming
 from mysimbdp.agreements.load import Problem
 from mysimbdp.agreements.model import Agreement
-from mysimbdp.orchestration import docs, params, retry, tasks, triggers
+from mysimbdp.orchestration import dag_parts, deadline, docs, params, tasks, triggers
 from mysimbdp.orchestration.sensors import StagedFileSensor
 from mysimbdp.orchestration.timetable import ArchiveDays
 from mysimbdp.pipelines.registration import BatchPipeline
@@ -28,12 +27,8 @@ if TYPE_CHECKING:
 
 #: A large file must not hold up the small ones that land after it.
 MAX_ACTIVE_RUNS = 16
-STOPPED_TAG = "stopped"
+KIND = "batch"
 _LONGEST_NAME = 50
-_ACTIONS = {"DAGs": {"can_read", "can_edit"}, "DAG Runs": {"can_create", "can_read"}}
-
-_log = logging.getLogger(__name__)
-_Build = Callable[[], DAG]
 
 
 def build_all(
@@ -47,15 +42,12 @@ def build_all(
         only: the one DAG that a task process needs; None builds all.
 
     """
-    dags: dict[str, DAG] = {}
-    for tenant in sorted(tenants, key=lambda registered: registered.tenant):
-        for dag_id, build in _planned(tenant, staging):
-            if only in (None, dag_id):
-                dags[dag_id] = _built(dag_id, build)
-    return dags
+    ordered = sorted(tenants, key=lambda registered: registered.tenant)
+    planned = (plan for tenant in ordered for plan in _planned(tenant, staging))
+    return dag_parts.build(planned, KIND, only)
 
 
-def _planned(tenant: RegisteredTenant, staging: Path) -> Iterator[tuple[str, _Build]]:
+def _planned(tenant: RegisteredTenant, staging: Path) -> Iterator[tuple[str, dag_parts.Build]]:
     agreement, registration = tenant.agreement, tenant.registration
     if agreement is None or registration is None:
         yield _stopped_dag_id(tenant.tenant), partial(_stopped_dag, tenant)
@@ -66,22 +58,11 @@ def _planned(tenant: RegisteredTenant, staging: Path) -> Iterator[tuple[str, _Bu
         yield naming.dag_id(tenant.tenant, subdirectory), build
 
 
-def _built(dag_id: str, build: _Build) -> DAG:
-    """Build a DAG whatever its tenant's data are: an error would stop the DAGs of all tenants."""
-    try:
-        return build()
-    except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
-        _log.exception("The DAG %s could not be built.", dag_id)
-        message = f"The DAG could not be built: {type(error).__name__}: {error}"
-        return _explaining_dag(dag_id, message, f"# {dag_id}\n\n{docs.code(message)}\n")
-
-
 def _live_dag(
     area: Area, agreement: Agreement, pipeline: BatchPipeline, problems: Sequence[Problem]
 ) -> DAG:
-    tags = ["batch", f"tenant:{area.tenant}", f"plan:{agreement.plan}"]
+    tags = dag_parts.tags(KIND, area.tenant, agreement, is_stopped=bool(problems))
     tags += map(str, pipeline.accepted_formats(agreement))
-    tags += [STOPPED_TAG] if problems else []
     with warnings.catch_warnings(category=RemovedInAirflow4Warning, action="ignore"):
         # The FAB auth manager has no other way to show a DAG to one role only.
         dag = DAG(
@@ -93,9 +74,12 @@ def _live_dag(
             is_paused_upon_creation=False,
             doc_md=docs.live_page(area, agreement, pipeline, problems),
             tags=tags,
-            access_control={naming.role(area.tenant): _ACTIONS},
+            access_control=dag_parts.access(area.tenant),
             params=params.form(),
-            default_args=_task_arguments(area.tenant, agreement),
+            deadline=deadline.alert_of(
+                area.tenant, area.subdirectory, agreement.objectives.settled_within
+            ),
+            default_args=dag_parts.task_arguments(area.tenant, agreement),
         )
     with dag:
         _wire(area.tenant, area.subdirectory)
@@ -129,35 +113,10 @@ def _schedule(area: Area) -> AssetOrTimeSchedule:
     return AssetOrTimeSchedule(timetable=days, assets=[inbox])
 
 
-def _task_arguments(tenant: str, agreement: Agreement) -> dict[str, Any]:
-    # Absolute weights: the plan decides between tenants, not the place of a task in its DAG.
-    return {
-        "owner": tenant,
-        "priority_weight": agreement.priority,
-        "weight_rule": "absolute",
-        **retry.transient_only(),
-    }
-
-
 def _stopped_dag(tenant: RegisteredTenant) -> DAG:
     message = "; ".join(str(problem) for problem in tenant.problems)
     page = docs.stopped_page(tenant.tenant, tenant.problems)
-    return _explaining_dag(_stopped_dag_id(tenant.tenant), message, page)
-
-
-def _explaining_dag(dag_id: str, message: str, page: str) -> DAG:
-    """Build the DAG of something that cannot run; only operators see it, a role may not exist."""
-    dag = DAG(
-        dag_id,
-        description="Stopped; see the doc page",
-        schedule=None,
-        catchup=False,
-        doc_md=page,
-        tags=["batch", STOPPED_TAG],
-    )
-    with dag:
-        tasks.explain(message)
-    return dag
+    return dag_parts.explaining_dag(_stopped_dag_id(tenant.tenant), message, page, KIND)
 
 
 def _stopped_dag_id(tenant: str) -> str:

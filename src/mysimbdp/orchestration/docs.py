@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from mysimbdp import naming
 from mysimbdp.agreements.load import Problem
 from mysimbdp.agreements.model import Agreement
-from mysimbdp.agreements.quantity import Size
+from mysimbdp.agreements.quantity import Duration, Size
 from mysimbdp.pipelines.registration import BatchPipeline
 from mysimbdp.reporting import journal
 from mysimbdp.staging.area import Area
@@ -38,15 +38,15 @@ def live_page(
 ) -> str:
     """Render the page of a subdirectory's DAG, as Markdown."""
     parts = [
-        *_stopped(area.tenant, problems),
+        *problem_parts(area.tenant, problems),
         f"# {area.tenant}: {area.subdirectory}",
         _purpose(area, pipeline),
         "## Pipeline",
-        _table(("What", "Value"), _pipeline_rows(area, agreement, pipeline)),
+        table(("What", "Value"), _pipeline_rows(area, agreement, pipeline)),
         "## Service agreement",
-        _table(("What", "Agreed"), _agreement_rows(agreement)),
+        table(("What", "Agreed"), _agreement_rows(agreement)),
         "## Tasks",
-        _table(("Task", "What it does"), _TASKS),
+        table(("Task", "What it does"), _TASKS),
         "## What to do",
         _advice(area),
     ]
@@ -62,17 +62,18 @@ def _purpose(area: Area, pipeline: BatchPipeline) -> str:
 
 def stopped_page(tenant: str, problems: Sequence[Problem]) -> str:
     """Render the page of a tenant that never was live."""
-    return "\n\n".join(_stopped(tenant, problems)) + "\n"
+    return "\n\n".join(problem_parts(tenant, problems)) + "\n"
 
 
-def _stopped(tenant: str, problems: Sequence[Problem]) -> list[str]:
+def problem_parts(tenant: str, problems: Sequence[Problem], advice: str = _STOPPED) -> list[str]:
+    """Tell of problems in the committed files, in parts of a page; without any there are none."""
     if not problems:
         return []
     rows = [[code(p.file), code(p.key), code(p.expected), code(p.found)] for p in problems]
     return [
         f"# Stopped: the committed files of {code(tenant)} are not valid",
-        _STOPPED,
-        _table(("File", "Key", "Expected", "Found"), rows),
+        advice,
+        table(("File", "Key", "Expected", "Found"), rows),
     ]
 
 
@@ -112,6 +113,8 @@ def _agreement_rows(agreement: Agreement) -> Iterable[tuple[str, str]]:
     yield "Concurrent ingestions", f"{service.max_concurrent_ingestions}; further files {above}"
     yield "Space in the staging area", _size(service.storage_space_staging)
     yield "Memory of one ingestion", _size(service.max_memory)
+    settled = agreement.objectives.settled_within
+    yield "Files settled within", "not promised" if settled is None else _promise(settled)
     yield "Plan", f"{agreement.plan} (priority {agreement.priority})"
     yield "Contacts", ", ".join(code(contact) for contact in agreement.contacts)
 
@@ -129,11 +132,16 @@ def _columns(pipeline: BatchPipeline) -> str:
     return ", ".join(f"{code(name)} {kind}" for name, kind in pipeline.columns.items())
 
 
+def _promise(limit: Duration) -> str:
+    return f"{limit.text} ({limit.seconds} s) of their arrival; else contacts and operator are told"
+
+
 def _size(size: Size) -> str:
     return f"{size.text} ({size.bytes:,} bytes)"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write a table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -10,6 +10,7 @@ import structlog
 from mysimbdp import settings
 from mysimbdp.registrar import mongo
 from mysimbdp.registrar.airflow import Airflow
+from mysimbdp.registrar.kafka import Kafka
 from mysimbdp.registrar.loop import Loop
 from mysimbdp.registrar.reconcile import Registrar
 from mysimbdp.secrets import SecretStore
@@ -36,7 +37,8 @@ def main() -> None:
 def _build(stop: threading.Event) -> Loop:
     found = settings.from_environment()
     secrets = SecretStore(found.secrets)
-    registrar = Registrar(found, secrets, mongo.Coredms(found, secrets), Airflow(found, secrets))
+    servers = (mongo.Coredms(found, secrets), Airflow(found, secrets), Kafka(found, secrets))
+    registrar = Registrar(found, secrets, *servers)
     return Loop(registrar.reconcile, found.home, stop)
 
 

@@ -13,7 +13,8 @@ from mysimbdp.secrets import SecretStore
 from mysimbdp.settings import Settings
 
 LOGIN = "registrar"
-DAG_FILE = "batch_ingestion.py"
+#: The files whose DAGs follow the registry.
+DAG_FILES = frozenset({"batch_ingestion.py", "stream_ingestion.py"})
 
 _TIMEOUT_SECONDS = 30.0
 #: The API server gives no more than its maximum_page_limit (100 if not configured).
@@ -32,7 +33,7 @@ class Airflow:
         self._url = settings.airflow_url
         self._secrets = secrets
         self._client = httpx.Client(base_url=self._url, timeout=_TIMEOUT_SECONDS)
-        self._file_token: str | None = None
+        self._file_tokens: dict[str, str] = {}
 
     def observe(self) -> airflow_state.State:
         """Read all pools, roles, users and connections.
@@ -71,29 +72,37 @@ class Airflow:
         return bool(self._read(_DAGS_PATH, query)["total_entries"])
 
     def reparse(self) -> bool:
-        """Have the DAG file parsed at once.
+        """Have the DAG files parsed at once.
 
         Returns:
-            False while Airflow knows no DAG of that file: it will find the first ones by itself.
+            False while Airflow knows no DAG of some file: it will find the first ones by itself.
 
         """
-        self._file_token = self._file_token or self._find_file_token()
-        if self._file_token is None:
+        if self._file_tokens.keys() < DAG_FILES:
+            self._file_tokens = self._find_file_tokens()
+        parsed = [self._parse(file) for file in sorted(DAG_FILES)]
+        return all(parsed)
+
+    def _parse(self, file: str) -> bool:
+        token = self._file_tokens.get(file)
+        if token is None:
             return False
-        answer = self._ask("PUT", f"/api/v2/parseDagFile/{self._file_token}")
+        answer = self._ask("PUT", f"/api/v2/parseDagFile/{token}")
         if answer.status_code == httpx.codes.NOT_FOUND:
-            self._file_token = None
+            del self._file_tokens[file]
             return False
         # A conflict means that the same request already waits.
         if answer.is_error and answer.status_code != httpx.codes.CONFLICT:
             raise _refusal("PUT", "/api/v2/parseDagFile", answer)
         return True
 
-    def _find_file_token(self) -> str | None:
-        for dag in self._pages(_DAGS_PATH, "dags", {"exclude_stale": False}):
-            if dag.get("relative_fileloc") == DAG_FILE:
-                return str(dag["file_token"])
-        return None
+    def _find_file_tokens(self) -> dict[str, str]:
+        dags = self._pages(_DAGS_PATH, "dags", {"exclude_stale": False})
+        return {
+            str(dag["relative_fileloc"]): str(dag["file_token"])
+            for dag in dags
+            if dag.get("relative_fileloc") in DAG_FILES
+        }
 
     def _pages(
         self, path: str, key: str, query: Mapping[str, Any] | None = None

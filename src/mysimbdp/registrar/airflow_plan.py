@@ -71,23 +71,29 @@ def plan_place(
     state: airflow_state.State, tenant: str, slots: int, connection: Mapping[str, Any]
 ) -> list[Request]:
     """Make and correct a tenant's pool and connection."""
-    shown = state.connections.get(connection["connection_id"])
-    return [
-        *_plan_pool(state, tenant, slots),
-        *_plan_connection(tenant, shown, connection),
-    ]
+    return [*_plan_pool(state, tenant, slots), *plan_connection(state, tenant, connection)]
+
+
+def plan_connection(
+    state: airflow_state.State, tenant: str, connection: Mapping[str, Any]
+) -> list[Request]:
+    """Make or correct one connection of a tenant."""
+    return _plan_connection(tenant, state.connections.get(connection["connection_id"]), connection)
 
 
 def plan_login_removal(state: airflow_state.State, tenant: str) -> list[Request]:
-    """Take a withdrawn tenant's login and connection away."""
+    """Take a withdrawn tenant's login and connections away."""
     requests = []
     if tenant in airflow_state.user_owners(state):
         path = f"{USERS_PATH}/{naming.login(tenant)}"
         requests.append(_removal(tenant, "Airflow login removed", path))
-    if naming.mongo_connection(tenant) in state.connections:
-        path = f"{CONNECTIONS_PATH}/{naming.mongo_connection(tenant)}"
-        requests.append(_removal(tenant, "connection removed", path))
-    return requests
+    requests += _plan_connection_removal(state, tenant, naming.mongo_connection(tenant))
+    return [*requests, *plan_kafka_removal(state, tenant)]
+
+
+def plan_kafka_removal(state: airflow_state.State, tenant: str) -> list[Request]:
+    """Take away the connection with the Kafka login of a tenant that has no streams any more."""
+    return _plan_connection_removal(state, tenant, naming.kafka_connection(tenant))
 
 
 def plan_place_removal(state: airflow_state.State, tenant: str) -> list[Request]:
@@ -158,6 +164,12 @@ def _plan_connection(
         return []
     path = f"{CONNECTIONS_PATH}/{name}"
     return [_correction(tenant, f"connection {name} corrected", path, wished)]
+
+
+def _plan_connection_removal(state: airflow_state.State, tenant: str, name: str) -> list[Request]:
+    if name not in state.connections:
+        return []
+    return [_removal(tenant, f"connection {name} removed", f"{CONNECTIONS_PATH}/{name}")]
 
 
 def _role_body(name: str, permissions: Iterable[airflow_state.Permission]) -> dict[str, Any]:

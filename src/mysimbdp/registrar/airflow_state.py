@@ -59,6 +59,7 @@ def _owners(state: State) -> set[str]:
         | role_owners(state)
         | user_owners(state)
         | _names_after(naming.mongo_connection, state.connections)
+        | _names_after(naming.kafka_connection, state.connections)
     )
 
 

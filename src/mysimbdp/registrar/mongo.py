@@ -7,6 +7,7 @@ import hashlib
 import hmac
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 import pymongo
@@ -26,6 +27,8 @@ _LOGIN_CODES = frozenset({13, 18})
 #: Marks the users that the registrar made, in a MongoDB that may have others.
 _MARK = {"keptBy": "mysimbdp registrar"}
 
+#: Where the wishes, states and positions of stream apps are.
+_STREAM_COLLECTIONS = ("streams", "checkpoints")
 _REJECTS_INDEX = [("ingestion", 1), ("file", 1)]
 
 
@@ -106,11 +109,29 @@ class Coredms:
         del self._users[_user_id(tenant)]
         return ["MongoDB login revoked"]
 
+    def stop_streams(self, tenant: str) -> list[str]:
+        """Note that none of a tenant's stream apps shall run any more."""
+        wish = {
+            "wish.state": "stopped",
+            "wish.by": coredms.REGISTRAR,
+            "wish.at": datetime.now(UTC),
+        }
+        with self._translated():
+            apps = self._client[naming.PLATFORM_DATABASE]["streams"]
+            found = apps.update_many({"tenant": tenant, "wish.state": "running"}, {"$set": wish})
+        return ["stream apps stopped"] if found.modified_count else []
+
     def purge(self, tenant: str) -> None:
-        """Delete a tenant's database and its entries in the ledger; its reports stay."""
+        """Delete a tenant's database, its entries in the ledger and what its stream apps left.
+
+        The reports stay.
+        """
+        platform = self._client[naming.PLATFORM_DATABASE]
         with self._translated():
             self._client.drop_database(naming.database(tenant))
             self._ledger.contents.delete_many({"tenant": tenant})
+            for name in _STREAM_COLLECTIONS:
+                platform[name].delete_many({"tenant": tenant})
 
     def close(self) -> None:
         """Close the connections."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import attrs
 
 from mysimbdp import naming, registry
-from mysimbdp.agreements.model import Agreement
+from mysimbdp.agreements.model import Agreement, StreamLimits
 from mysimbdp.registrar import publication
 from mysimbdp.settings import Settings
 
@@ -23,6 +23,8 @@ class Standing:
     state: TenantState
     problems: tuple[str, ...]
     subdirectories: tuple[str, ...]
+    streams: tuple[str, ...]
+    topics: tuple[str, ...]
     slots: int | None
     limits: dict[str, Any] | None
 
@@ -51,6 +53,8 @@ def _stand(
         state=_state(published, is_withdrawn=is_withdrawn, is_sound=not problems),
         problems=problems,
         subdirectories=tuple(sorted(registration.batch)) if registration else (),
+        streams=tuple(sorted(registration.streams)) if registration else (),
+        topics=tuple(sorted(registration.topics)) if registration else (),
         slots=agreement.service_agreement.max_concurrent_ingestions if agreement else None,
         limits=_limits(agreement) if agreement else None,
     )
@@ -69,12 +73,24 @@ def _state(
 
 def _limits(agreement: Agreement) -> dict[str, Any]:
     service = agreement.service_agreement
-    return {
+    limits = {
         "file_types": [str(kind) for kind in agreement.data_constraints.file_types],
         "max_file_size": str(agreement.data_constraints.max_file_size),
         "max_throughput": str(service.max_throughput),
         "storage_space_staging": str(service.storage_space_staging),
         "max_memory": str(service.max_memory),
+    }
+    return limits | _stream_limits(agreement.streams)
+
+
+def _stream_limits(streams: StreamLimits | None) -> dict[str, Any]:
+    if streams is None:
+        return {}
+    return {
+        "max_publish_rate": str(streams.max_publish_rate),
+        "max_consume_rate": str(streams.max_consume_rate),
+        "max_instances": streams.max_instances,
+        "retention": str(streams.retention),
     }
 
 

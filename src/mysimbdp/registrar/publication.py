@@ -14,17 +14,28 @@ def decide(
     tree: Iterable[registry.RegisteredTenant],
     published: Iterable[registry.RegisteredTenant],
     ready: Collection[str],
+    streaming: Collection[str] = (),
 ) -> tuple[registry.RegisteredTenant, ...]:
     """Return what to publish: the tree, as far as everything that a tenant needs exists.
 
     Args:
         tree: the tenants as committed, without the withdrawn ones.
         published: what the registry says now.
-        ready: the tenants for whom everything exists that their DAGs name.
+        ready: the tenants for whom everything exists that their DAGs name, but for Kafka.
+        streaming: those for whom everything exists that their stream apps need in Kafka. The apps
+            of the others stay as they are published, and new ones wait.
 
     """
     before = {tenant.tenant: tenant for tenant in published}
-    chosen = (_choose(now, before.get(now.tenant), is_ready=now.tenant in ready) for now in tree)
+    chosen = (
+        _choose(
+            now,
+            before.get(now.tenant),
+            is_ready=now.tenant in ready,
+            has_kafka=now.tenant in streaming,
+        )
+        for now in tree
+    )
     return tuple(sorted((one for one in chosen if one is not None), key=lambda one: one.tenant))
 
 
@@ -42,11 +53,30 @@ def describe(
 
 
 def _choose(
-    now: registry.RegisteredTenant, before: registry.RegisteredTenant | None, *, is_ready: bool
+    now: registry.RegisteredTenant,
+    before: registry.RegisteredTenant | None,
+    *,
+    is_ready: bool,
+    has_kafka: bool,
 ) -> registry.RegisteredTenant | None:
     if now.stopped and before is not None and was_live(before):
         return attrs.evolve(before, problems=now.problems)
-    return now if is_ready else before
+    if not is_ready:
+        return before
+    return now if has_kafka else _hold_streams(now, before)
+
+
+def _hold_streams(
+    now: registry.RegisteredTenant, before: registry.RegisteredTenant | None
+) -> registry.RegisteredTenant | None:
+    """Keep the stream apps as they are published; a tenant that would have nothing else waits."""
+    if now.registration is None or not now.registration.streams:
+        return now
+    published = before.registration.streams if before and before.registration else {}
+    held = {name: published[name] for name in now.registration.streams if name in published}
+    if not held and not now.registration.batch:
+        return before
+    return attrs.evolve(now, registration=now.registration.model_copy(update={"streams": held}))
 
 
 def was_live(tenant: registry.RegisteredTenant) -> bool:

@@ -2,7 +2,8 @@
 
 Each step looks before it changes anything, so a pass may end anywhere and the next one finishes.
 A tenant is published, and so gets its DAGs, when everything it needs exists; one that left the
-tree is unpublished before anything of it is taken away. Data is never deleted here.
+tree is unpublished before anything of it is taken away. What needs Kafka comes last: without it
+files are ingested all the same. Data is never deleted here.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import secrets as generator
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import attrs
 import structlog
@@ -19,7 +20,10 @@ from mysimbdp import errors, naming, registry
 from mysimbdp.registrar import airflow_plan, airflow_state, connections, publication, staging
 from mysimbdp.registrar.airflow import Airflow
 from mysimbdp.registrar.changes import PLATFORM, Change
+from mysimbdp.registrar.journal import Journal
+from mysimbdp.registrar.kafka import Kafka
 from mysimbdp.registrar.mongo import Coredms
+from mysimbdp.registrar.streams import Streams
 from mysimbdp.secrets import SecretStore
 from mysimbdp.settings import Settings
 
@@ -36,8 +40,8 @@ class Registrar:
     secrets: SecretStore
     coredms: Coredms
     airflow: Airflow
-    _changes: list[Change] = attrs.field(factory=list, init=False)
-    _refusals: dict[str, str] = attrs.field(factory=dict, init=False)
+    kafka: Kafka
+    _journal: Journal = attrs.field(factory=Journal, init=False)
     _must_parse: bool = attrs.field(default=False, init=False)
 
     def reconcile(self) -> list[Change]:
@@ -48,18 +52,23 @@ class Registrar:
             ConfigurationError: the tree is not there, or a server refuses the registrar itself.
 
         """
-        self._changes = []
+        self._journal.begin()
         committed = self._read_tree()
         # Stopping and withdrawing need no server, so they never wait for one.
-        self._publish(committed, ready=())
-        self._request_parse()
+        self._publish(committed)
         self.coredms.observe()
         state = self.airflow.observe()
         self._ensure_platform(state)
-        self._publish(committed, ready=self._ensure_tenants(committed, state))
-        self._request_parse()
+        ready = self._ensure_tenants(committed, state)
+        self._publish(committed, ready)
         self._withdraw({tenant.tenant for tenant in committed}, state)
-        return self._changes
+        self._publish(committed, ready, self._streams().reconcile(committed, state))
+        return self._journal.changes
+
+    def _streams(self) -> Streams:
+        return Streams(
+            self.settings, self.secrets, self.coredms, self.airflow, self.kafka, self._journal
+        )
 
     def _read_tree(self) -> tuple[registry.RegisteredTenant, ...]:
         if not self.settings.constraints.is_dir():
@@ -70,7 +79,7 @@ class Registrar:
             )
         committed = []
         for tenant in registry.load_tree(self.settings.home):
-            with self._refusals_of(tenant.tenant):
+            with self._journal.refusals_of(tenant.tenant, "name"):
                 if not naming.is_tenant(tenant.tenant):
                     raise errors.ConfigurationError(str(tenant.problems[0]))
                 if not tenant.withdrawn:
@@ -85,17 +94,20 @@ class Registrar:
             return ()
 
     def _publish(
-        self, committed: Sequence[registry.RegisteredTenant], ready: Iterable[str]
+        self,
+        committed: Sequence[registry.RegisteredTenant],
+        ready: Collection[str] = (),
+        streaming: Collection[str] = (),
     ) -> None:
         published = self._read_registry()
-        chosen = publication.decide(committed, published, frozenset(ready))
+        chosen = publication.decide(committed, published, ready, streaming)
         changes = publication.describe(published, chosen)
-        if not changes and self.settings.registry.exists():
-            return
-        registry.publish(self.settings.registry, chosen)
-        self._must_parse = True
-        for change in changes:
-            self._record(change.tenant, [change.change])
+        if changes or not self.settings.registry.exists():
+            registry.publish(self.settings.registry, chosen)
+            self._must_parse = True
+            for change in changes:
+                self._journal.record(change.tenant, [change.change])
+        self._request_parse()
 
     def _request_parse(self) -> None:
         """Have new and gone DAGs seen at once; without this they wait for the next interval."""
@@ -106,7 +118,7 @@ class Registrar:
 
     def _ensure_platform(self, state: airflow_state.State) -> None:
         password = self.secrets.ensure("mongo/platform")
-        self._record(PLATFORM, self.coredms.ensure_platform(password))
+        self._journal.record(PLATFORM, self.coredms.ensure_platform(password))
         wished = connections.platform(self.settings, self.secrets)
         self._send(airflow_plan.plan_platform(state, wished))
 
@@ -116,13 +128,12 @@ class Registrar:
         ready: list[str] = []
         published = time.monotonic()
         for tenant in committed:
-            with self._refusals_of(tenant.tenant):
+            with self._journal.refusals_of(tenant.tenant, "place"):
                 self._ensure_tenant(tenant, state)
                 ready.append(tenant.tenant)
             if time.monotonic() - published > _PUBLISH_SECONDS:
                 # The first of very many new tenants do not wait for the last.
                 self._publish(committed, ready)
-                self._request_parse()
                 published = time.monotonic()
         return ready
 
@@ -135,9 +146,11 @@ class Registrar:
             # Whatever else it has stays as it is until its files are put right.
             self._send(airflow_plan.plan_role(state, tenant))
             return
-        self._record(tenant, staging.ensure(self.settings.staging, tenant, registration.batch))
+        self._journal.record(
+            tenant, staging.ensure(self.settings.staging, tenant, registration.batch)
+        )
         password = self.secrets.ensure(_mongo_secret(tenant))
-        self._record(tenant, self.coredms.ensure_tenant(tenant, password))
+        self._journal.record(tenant, self.coredms.ensure_tenant(tenant, password))
         login, is_new = self._airflow_password(tenant)
         self._send(airflow_plan.plan_login(state, tenant, login, is_new=is_new))
         # Written after Airflow has it: one that it may not have is made up again.
@@ -159,11 +172,12 @@ class Registrar:
             *(name for name in self._secret_owners() if name not in tenants),
         }
         for tenant in sorted(left):
-            with self._refusals_of(tenant):
+            with self._journal.refusals_of(tenant, "place"):
                 self._take_away(tenant, state)
 
     def _take_away(self, tenant: str, state: airflow_state.State) -> None:
-        self._record(tenant, self.coredms.revoke(tenant))
+        self._journal.record(tenant, self.coredms.stop_streams(tenant))
+        self._journal.record(tenant, self.coredms.revoke(tenant))
         self._send(airflow_plan.plan_login_removal(state, tenant))
         self._forget_secrets(tenant)
         places = airflow_plan.plan_place_removal(state, tenant)
@@ -179,29 +193,12 @@ class Registrar:
         if tenant in self._secret_owners():
             self.secrets.forget(_mongo_secret(tenant))
             self.secrets.forget(_airflow_secret(tenant))
-            self._record(tenant, ["secrets forgotten"])
+            self._journal.record(tenant, ["secrets forgotten"])
 
     def _send(self, requests: Iterable[airflow_plan.Request]) -> None:
         for request in requests:
             self.airflow.send(request)
-            self._record(request.tenant, [request.change])
-
-    def _record(self, tenant: str, changes: Iterable[str]) -> None:
-        for change in changes:
-            self._changes.append(Change(tenant, change))
-            _log.info("changed", tenant=tenant, change=change)
-
-    @contextlib.contextmanager
-    def _refusals_of(self, tenant: str) -> Iterator[None]:
-        """Say once why something cannot be done for a tenant; the others go on."""
-        try:
-            yield
-        except (errors.TerminalError, errors.StagingError) as error:
-            if self._refusals.get(tenant) != str(error):
-                self._refusals[tenant] = str(error)
-                _log.error("refused", tenant=tenant, reason=str(error))
-        else:
-            self._refusals.pop(tenant, None)
+            self._journal.record(request.tenant, [request.change])
 
 
 def _mongo_secret(tenant: str) -> str:

@@ -80,6 +80,7 @@ def read_taxi(seed: int = 0, bad_percent: int = 0) -> Iterator[Sample]:
 #: Tenant and topic: the samples for every app that reads it.
 SOURCES: dict[tuple[str, str], Samples] = {
     ("tenant1", "weather"): read_weather,
+    ("tenant1", "weather-slow"): read_weather,
     ("tenant2", "taxi"): read_taxi,
 }
 

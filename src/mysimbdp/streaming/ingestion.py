@@ -122,7 +122,7 @@ class Ingestion:
         self._flow = Flow(mapper, self._store, self._progress, in_order=in_order)
         try:
             self._join()
-            self._watch = TopicWatch(self._source.check_topics)
+            self._watch = TopicWatch(self._check_topics)
             self._read()
             self._finish()
         finally:
@@ -208,7 +208,7 @@ class Ingestion:
         self._lag, self._partitions = self._source.lag(), self._source.partitions()
         positions = self._progress.positions()
         try:
-            self._task.checkpoints.write(positions, self._source.topic_ids)
+            self._task.checkpoints.write(positions, self._source.topics.ids)
             self._source.commit(positions)
         except errors.ServiceUnavailableError as error:
             self._progress.give_back(positions)
@@ -237,6 +237,10 @@ class Ingestion:
         if rejects:
             self._task.store.reject(batch, identities, rejects)
         self._meter.add(batch.timestamps, batch.size_bytes, len(rejects))
+
+    def _check_topics(self) -> None:
+        self._source.topics.check()
+        self._source.is_reachable = True
 
     def _begin(self, found: Mapping[Partition, Found]) -> dict[Partition, int]:
         """Say where new partitions are read on."""

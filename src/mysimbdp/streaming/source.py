@@ -7,15 +7,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
-import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from mysimbdp import errors
 from mysimbdp.messaging import Properties
 from mysimbdp.streaming.batch import Partition
 from mysimbdp.streaming.causes import Cause, stopped
 from mysimbdp.streaming.checkpoint import Found
+from mysimbdp.streaming.topics import ACCESS_CODES, Topics, translated
 
 #: After the first message, so long for more of them to share the way.
 LINGER_SECONDS = 0.01
@@ -27,15 +26,7 @@ _RETRY_SECONDS = 0.5
 _SESSION_SECONDS = 10
 #: Waits for the instance to take it; with what is under way it bounds the memory.
 _PREFETCH_KILOBYTES = 16 * 1024
-_ACCESS = frozenset(
-    {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-    }
-)
 _LOST_POSITION = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001
-_NO_TOPIC = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})  # noqa: SLF001
 #: A login that is being changed may be refused for a moment.
 _ACCESS_PATIENCE_SECONDS = 30.0
 
@@ -73,10 +64,9 @@ class Source:
         self._refusal: str | None = None
         self._failure: BaseException | None = None
         self._is_paused = False
-        self.topic_ids: dict[str, str] = {}
         self.is_reachable = True
         self._positions: dict[Partition, int] = {}
-        self._admin = AdminClient({**login, "client.id": group}, logger=_log)
+        self.topics = Topics(login, topics)
         self._consumer = Consumer(
             {
                 **login,
@@ -104,7 +94,7 @@ class Source:
             ServiceUnavailableError: Kafka does not answer.
 
         """
-        self.topic_ids = self.read_topic_ids()
+        self.topics.read()
         self._consumer.subscribe(
             self._topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
         )
@@ -178,44 +168,6 @@ class Source:
             lag += max(high - position, 0)
         return lag
 
-    def read_topic_ids(self) -> dict[str, str]:
-        """Ask for the topics' ids, which change when a topic is deleted and made again.
-
-        Raises:
-            StreamStoppedError: a topic does not exist, or the login may not see it.
-            ServiceUnavailableError: Kafka does not answer.
-
-        """
-        asked = self._admin.describe_topics(
-            confluent_kafka.TopicCollection(self._topics), request_timeout=_ASK_SECONDS
-        )
-        ids = {}
-        for topic, future in asked.items():
-            try:
-                ids[topic] = str(future.result().topic_id)
-            except KafkaException as error:
-                raise _translated(error.args[0], topic) from error
-        self.is_reachable = True
-        return ids
-
-    def check_topics(self) -> None:
-        """Find out whether the topics are still those that are read. For any thread.
-
-        Raises:
-            StreamStoppedError: one is gone, or another one has its name.
-            ServiceUnavailableError: Kafka does not answer.
-
-        """
-        for topic, now in self.read_topic_ids().items():
-            before = self.topic_ids.get(topic, now)
-            if before != now:
-                raise stopped(
-                    Cause.TOPIC_RECREATED,
-                    f"The topic {topic} was deleted and made again: expected the topic {before}, "
-                    f"found {now}. To read it from its oldest message: mysimbdp streams reset, "
-                    "then start.",
-                )
-
     def close(self) -> None:
         """Leave the group; its partitions go to the others at once."""
         self._consumer.close()
@@ -254,11 +206,11 @@ class Source:
                 for one in partitions
             }
         except KafkaException as error:
-            raise _translated(error.args[0], ", ".join(self._topics)) from error
-        self.check_topics()
+            raise translated(error.args[0], ", ".join(self._topics)) from error
+        self.topics.check()
         return {
             Partition(one.topic, one.partition): Found(
-                topic_id=self.topic_ids[one.topic],
+                topic_id=self.topics.ids[one.topic],
                 committed=one.offset if one.offset >= 0 else None,
                 low=marks[Partition(one.topic, one.partition)][0],
                 high=marks[Partition(one.topic, one.partition)][1],
@@ -311,15 +263,15 @@ class Source:
             return False
         if error.code() in _LOST_POSITION:
             self._explain_lost_position(message)
-        if error.code() in _ACCESS:
-            raise _translated(error, message.topic() or ", ".join(self._topics))
+        if error.code() in ACCESS_CODES:
+            raise translated(error, message.topic() or ", ".join(self._topics))
         _log.warning("Kafka: %s", error.str())
         return True
 
     def _explain_lost_position(self, message: Message) -> None:
         """Find out why the position to read at does not exist, and stop for it."""
         topic, number = _place(message)
-        self.check_topics()
+        self.topics.check()
         raise stopped(
             Cause.TOPIC_TRUNCATED,
             f"Messages of {topic}, partition {number}, were deleted before they were "
@@ -330,19 +282,3 @@ class Source:
 
 def _place(message: Message) -> Partition:
     return Partition(cast("str", message.topic()), cast("int", message.partition()))
-
-
-def _translated(error: KafkaError, topic: str) -> errors.PlatformError:
-    if error.code() in _NO_TOPIC:
-        return stopped(
-            Cause.TOPIC_MISSING,
-            f"The topic {topic} does not exist. The registrar makes registered topics; if it was "
-            "deleted, its unread messages are lost.",
-        )
-    if error.code() in _ACCESS:
-        return stopped(
-            Cause.ACCESS_REFUSED,
-            f"Kafka does not let this tenant read {topic}: {error.str()}. The registrar gives the "
-            "right to registered topics (mysimbdp tenant list).",
-        )
-    return errors.ServiceUnavailableError(f"Kafka did not answer about {topic}: {error.str()}.")
