@@ -1,4 +1,4 @@
-"""A callable that is too slow for ten messages a second: `mysimbdp demo-alert` shows what follows."""
+"""A callable that is too slow for ten messages a second: see `mysimbdp demo-alert`."""
 
 from __future__ import annotations
 
