@@ -2,6 +2,7 @@
 
 import json
 import mailbox
+import shutil
 import signal
 import subprocess
 import time
@@ -10,8 +11,9 @@ import httpx
 import psutil
 import pymongo
 import pytest
+from confluent_kafka import KafkaException, Producer
 
-from mysimbdp import coredms, naming
+from mysimbdp import coredms, messaging, naming
 
 TENANT, APP = "tenant2", "taxi"
 #: What the issue promises after a kill of the triggerer.
@@ -174,6 +176,47 @@ def test_a_tenants_login_starts_and_stops_only_its_own_apps(live):
     assert "may not" in refused.stderr or "not for tenant2" in refused.stderr
     assert standing(live, "tenant1", "weather")["actual"] == "stopped"
     assert standing(live)["actual"] == "stopped"
+
+
+AGREEMENT = """
+data_constraints: {file_types: [CSV], max_file_size: 1MB}
+service_agreement:
+  max_throughput: 1MB/s
+  max_concurrent_ingestions: 1
+  storage_space_staging: 10MB
+  max_memory: 1GB
+streams: {max_publish_rate: 1MB/s, max_consume_rate: 1MB/s}
+contacts: [ops@guest.example]
+"""
+REGISTRATION = """
+topics: {events: {}}
+streams:
+  echo: {topics: [events], callable: "echo:ingest", collections: {rows: {}}}
+"""
+
+
+def test_a_withdrawn_tenants_stream_ends_and_its_login_is_refused(live):
+    agreement = live.tree / "constraints" / "guest.yaml"
+    folder = live.tree / "tenant_pipelines" / "guest"
+    folder.mkdir()
+    (folder / "echo.py").write_text("def ingest(messages): return {'rows': messages}\n")
+    (folder / "pipelines.yaml").write_text(REGISTRATION)
+    agreement.write_text(AGREEMENT)
+    await_truth(lambda: live.run("streams", "start", "guest", "echo").returncode == 0, 120, 3)
+    login = messaging.tenant_login(live.settings, live.secrets, "guest")
+    producer = Producer({**login, "log_level": 0})
+    producer.produce("guest.events", b'{"n": 1}')
+    assert producer.flush(30) == 0
+
+    agreement.unlink()
+
+    await_truth(lambda: standing(live, "guest", "echo")["actual"] in {"stopped", "failed"})
+    await_truth(lambda: not instances(live), seconds=30)
+    await_truth(lambda: not (live.settings.secrets / "kafka" / "tenants" / "guest").exists())
+    with pytest.raises(KafkaException):
+        Producer({**login, "log_level": 0}).list_topics(timeout=5)
+    shutil.rmtree(folder)
+    succeed(live, "tenant", "remove", "guest", "--purge", "--yes")
 
 
 def test_a_missed_objective_is_told_acted_on_and_told_again_when_it_is_met(live):

@@ -11,7 +11,7 @@ import attrs
 import typer
 from rich.console import Console
 
-from mysimbdp import coredms, errors, naming, registry
+from mysimbdp import coredms, errors, messaging, naming, registry
 from mysimbdp import settings as deployment
 from mysimbdp.reporting import report, store, tables
 from mysimbdp.samples import public, taxi, violations
@@ -195,5 +195,6 @@ def _tell_where_to_look(settings: Settings, console: Console) -> None:
     ]:
         console.print(f"          login {user}, password {secrets.read(secret)}", highlight=False)
     console.print(f"MongoDB   {coredms.mongo_address(settings)} (mysimbdp coredms-url --tenant T)")
+    console.print(f"Kafka     {messaging.address(settings)} (mysimbdp kafka-login --tenant T)")
     console.print(f"Mailbox   {settings.state / 'mail'}")
     console.print(f"Files     {settings.staging}")
