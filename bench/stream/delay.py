@@ -29,6 +29,8 @@ _WARM_RATE = 1_000
 _WARM_SECONDS = 3.0
 _READY_SECONDS = 60.0
 _LATE_SECONDS = 15.0
+#: A producer that is slower than asked for has measured another rate.
+_LEAST_SHARE = 0.95
 _KNOCK_SECONDS = 0.2
 _WAIT_MILLISECONDS = 100
 _PIPELINE = [
@@ -115,6 +117,10 @@ def _pace(
         finally:
             pacer.kill()
             pacer.wait()
+    if told["rate"] < rate * _LEAST_SHARE:
+        raise NotMeasuredError(
+            f"the producer kept {told['rate']:,.0f} of {rate:,} messages a second"
+        )
     begin_ns = told["began_ns"] + int(lead_seconds * 1e9)
     taken_ms = [(seen - at) / 1e6 for at, seen in arrivals if at >= begin_ns]
     delay = Delay(
