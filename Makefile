@@ -26,7 +26,7 @@ endef
 .PHONY: help run stop demo-alert check pytest test bench bench-stream lock clean
 
 help: ## List these targets.
-	@sed -nE 's/^([a-z.-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z.-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 .venv: $(INSTALLED) ## Make the virtual environment from the hashed locks.
 
@@ -72,6 +72,7 @@ lock: $(INSTALLED) ## Renew the hashed locks after a change of requirements/*.in
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header \
 		--python-version 3.11 -o requirements/$$name.txt requirements/$$name.in; done
 	@$(BIN)/python -m mysimbdp.local_stack.kafka_jars
+	@$(BIN)/python -m bench.stream.connect_jars
 
 clean: ## Stop the stack and delete the virtual environment and caches, but no state and no data.
 	@test ! -x $(BIN)/mysimbdp || $(BIN)/mysimbdp down

@@ -17,7 +17,7 @@ from mysimbdp.streaming.causes import Cause
 
 #: Without messages, a look now and then; with them, no more often than this.
 _IDLE_SECONDS = 5.0
-_LEAST_SECONDS = 0.02
+_LEAST_SECONDS = 0.005
 #: A broker that has just started may not know its topics yet.
 _MISSING_SECONDS = 5.0
 _PATIENCE_SECONDS = 10.0
