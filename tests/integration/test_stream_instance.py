@@ -390,6 +390,20 @@ def test_each_way_to_die_has_its_own_cause_and_commits_nothing(shop, code, resou
     assert app.count() == 0
 
 
+def test_code_that_never_returns_does_not_hold_up_the_end(shop):
+    app = shop("def ingest(messages):\n    while True: pass")
+    app.produce(numbers(30_000))
+    instance = app.start()
+    instance.await_state("running")
+    (child,) = psutil.Process(instance.process.pid).children()
+
+    exit_code = instance.drain(seconds=30)
+
+    assert exit_code == 0
+    assert not child.is_running()
+    assert app.committed() == 0
+
+
 def test_an_instance_ends_when_its_supervisor_falls_silent(shop):
     app = shop()
     instance = app.start()

@@ -169,6 +169,7 @@ class Mapper:
 
     def close(self) -> None:
         """End the child and everything it started; nothing of it is left afterwards."""
+        self._family.end()  # first: threads may wait for a child that never answers
         with contextlib.suppress(BrokenPipeError, AttributeError):
             self._input.close()
         self._exits.close()
