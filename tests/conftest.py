@@ -21,6 +21,7 @@ from mysimbdp.secrets import SecretStore
 from mysimbdp.settings import Settings
 
 ROOT = Path(__file__).parent.parent
+TIERS = ("unit", "docs", "dags", "integration", "acceptance")
 MARKERS = {"integration": "mongo", "acceptance": "stack"}
 TOLD_TO_END = 128 + signal.SIGTERM
 KAFKA_READY_SECONDS = 60
@@ -37,8 +38,14 @@ def pytest_sessionstart():
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("told to end", TOLD_TO_END))
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """Mark each test by its tier, the folder below tests/."""
+    """Mark each test by its tier, the folder below tests/, and put the tiers in order.
+
+    Within a tier the order stays random. The whole stack comes last: it keeps half a processor busy
+    also while nobody asks it for anything.
+    """
+    items.sort(key=lambda item: TIERS.index(tier(item)))
     for item in items:
         if marker := MARKERS.get(tier(item)):
             item.add_marker(marker)

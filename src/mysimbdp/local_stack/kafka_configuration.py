@@ -51,8 +51,8 @@ share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=8
 group.initial.rebalance.delay.ms=0
 # So long a killed broker is waited for before its successor, which is itself, may begin.
-broker.session.timeout.ms=3000
-broker.heartbeat.interval.ms=1000
+broker.session.timeout.ms=6000
+broker.heartbeat.interval.ms=500
 # A quarter of the heap otherwise.
 log.cleaner.dedupe.buffer.size=16777216
 """
