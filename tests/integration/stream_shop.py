@@ -225,10 +225,12 @@ class StreamShop:
         found = []
 
         def reports():
-            for message in consumer.consume(500, 0.5):
-                # Other tests have put other things into the topic.
-                if message.error() is None and self.tenant.encode() in message.value():
-                    found.append(json.loads(message.value()))
+            # Other tests have put other things into the topic.
+            found.extend(
+                json.loads(message.value())
+                for message in consumer.consume(500, 0.5)
+                if message.error() is None and self.tenant.encode() in message.value()
+            )
             return found
 
         try:
