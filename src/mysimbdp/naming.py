@@ -28,6 +28,8 @@ RESERVED_COLLECTIONS = frozenset({REJECTS_COLLECTION})
 METRICS_TOPIC = "metrics"
 #: Below a tenant's prefix: what its scripts report of themselves.
 OWN_REPORTS = "metrics"
+#: Begins the names of the platform's own consumer groups; no tenant can have such a prefix.
+PLATFORM_GROUPS = f"{PLATFORM_DATABASE}."
 RESERVED_TOPICS = frozenset({OWN_REPORTS})
 
 PLATFORM_CONNECTION = "mysimbdp_mongo"

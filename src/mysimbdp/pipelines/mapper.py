@@ -10,10 +10,11 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, NoReturn
+from collections.abc import Callable
+from typing import BinaryIO, NoReturn
 
 import attrs
+import pyarrow as pa
 
 from mysimbdp.pipelines import launch, protocol, sandbox, stream_protocol, verdict
 from mysimbdp.pipelines.causes import Cause
@@ -113,10 +114,10 @@ class Mapper:
         """Return the most that the child and its family were seen to hold."""
         return self._watch.peak_memory_bytes
 
-    def send(self, kind_payload: Any) -> None:
+    def send(self, packed: pa.Buffer) -> None:
         """Give the child a batch, packed; a child that is gone is noticed by `receive`."""
         with contextlib.suppress(BrokenPipeError):
-            protocol.write_frame(self._input, protocol.Kind.MESSAGES, kind_payload)
+            protocol.write_frame(self._input, protocol.Kind.MESSAGES, packed)
             self._input.flush()
 
     def receive(self, count: int) -> Mapped:
@@ -132,7 +133,7 @@ class Mapper:
     def _receive(self, count: int) -> Mapped:
         documents: list[Documents] = []
         rejects: list[Rejected] = []
-        for kind, payload in self._read():
+        for kind, payload in protocol.read_frames(self._frames):
             if kind is protocol.Kind.DOCUMENTS:
                 documents.append(stream_protocol.unpack_documents(payload))
             elif kind is protocol.Kind.REJECTS:
@@ -144,9 +145,6 @@ class Mapper:
                 _check(count, documents, rejects, protocol.decode(payload, BatchEnd), self._code)
                 return Mapped(documents=tuple(documents), rejects=tuple(rejects))
         raise protocol.BadOutputError("The code ended in the middle of a batch.")
-
-    def _read(self) -> Iterator[tuple[protocol.Kind, bytes]]:
-        return protocol.read_frames(self._frames)
 
     def _check_batch(self, family: Family) -> None:
         """End the family when a batch takes too long. Called by the watchdog every tick."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 
@@ -51,16 +51,12 @@ def _serve(request: StreamRequest, source: BinaryIO, sink: BinaryIO) -> None:
         messages = stream_protocol.unpack_messages(payload)
         outcome = stream_batch.transform(ingest, messages, request.batch, request.keys)
         for documents in outcome.documents:
-            _send(sink, protocol.Kind.DOCUMENTS, stream_batch.pack(documents))
+            protocol.write_frame(sink, protocol.Kind.DOCUMENTS, stream_batch.pack(documents))
         if outcome.rejects:
-            _send(sink, protocol.Kind.REJECTS, msgspec.json.encode(outcome.rejects))
+            protocol.write_frame(sink, protocol.Kind.REJECTS, msgspec.json.encode(outcome.rejects))
         end = BatchEnd(messages=len(messages), kept=len(messages) - len(outcome.rejects))
-        _send(sink, protocol.Kind.END, msgspec.json.encode(end))
+        protocol.write_frame(sink, protocol.Kind.END, msgspec.json.encode(end))
         sink.flush()
-
-
-def _send(sink: BinaryIO, kind: protocol.Kind, payload: Any) -> None:
-    protocol.write_frame(sink, kind, payload)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,6 @@ from mysimbdp import messaging, naming
 
 Rights = frozenset[AclBinding]
 
-#: The consumer groups of the platform itself; no tenant can be named so.
-PLATFORM_GROUPS = "mysimbdp."
-
 _ALL_NAMES = "*"
 _PRINCIPAL = "User:"
 #: Below its prefix. The topics are the platform's: a tenant neither makes nor changes them.
@@ -58,7 +55,9 @@ def of_platform(tenants: Iterable[str]) -> Rights:
             _allow(user, topic, naming.METRICS_TOPIC, AclOperation.READ),
             _allow(user, topic, naming.METRICS_TOPIC, AclOperation.WRITE),
             *(_allow(user, topic, name, AclOperation.READ) for name in own_reports),
-            _allow(user, group, PLATFORM_GROUPS, AclOperation.READ, ResourcePatternType.PREFIXED),
+            _allow(
+                user, group, naming.PLATFORM_GROUPS, AclOperation.READ, ResourcePatternType.PREFIXED
+            ),
             _allow(user, topic, _ALL_NAMES, AclOperation.DESCRIBE),
             _allow(user, group, _ALL_NAMES, AclOperation.DESCRIBE),
         }

@@ -139,6 +139,8 @@ class MongoSink:
                 result = self.documents.bulk_write(operations, ordered=False).bulk_api_result
             except pymongo.errors.BulkWriteError as error:
                 result = dict(error.details)
+                codes = [problem["code"] for problem in result["writeErrors"]]
+                blocks.raise_for_server(codes, self.documents.full_name)
                 refused = tuple(
                     _refuse(int(rows[problem["index"]]), problem.get("errmsg", "")[:300])
                     for problem in result["writeErrors"]

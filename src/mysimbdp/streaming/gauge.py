@@ -7,17 +7,11 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from mysimbdp.streaming import report as reports
 from mysimbdp.streaming.batch import Partition
 from mysimbdp.streaming.group_view import Place
 from mysimbdp.streaming.orders import Status
-from mysimbdp.streaming.report import (
-    BYTES_PER_MEGABYTE,
-    Metrics,
-    Origin,
-    Report,
-    Timeframe,
-    Window,
-)
+from mysimbdp.streaming.report import Origin, Report, Timeframe, Window
 
 
 class Gauge:
@@ -112,27 +106,24 @@ class Gauge:
         """Report on the window that ends now, and begin the next one."""
         with self._lock:
             now_at, seconds = datetime.now(UTC), self._window_seconds()
-            report = Report(
-                metrics=Metrics(
-                    processing_rate=self._window_messages / seconds,
-                    throughput=self._window_bytes / seconds,
-                    average_ingestion_time=self._average_seconds(),
-                    total_ingestion_data_size=self._bytes // BYTES_PER_MEGABYTE,
-                    total_number_of_messages=self._messages,
-                ),
-                timeframe=Timeframe(
+            report = reports.of_window(
+                self._origin,
+                Timeframe(
                     ingestion_start_time=self._started_at,
                     measurement_start_time=self._window_at,
                     measurement_end_time=now_at,
                 ),
-                origin=self._origin,
-                window=Window(
+                Window(
                     messages=self._window_messages,
                     rejected=0,
                     bytes=self._window_bytes,
                     max_ingestion_time=max(self._times, default=None),
                     lag=self._lag,
                 ),
+                seconds=seconds,
+                average_seconds=self._average_seconds(),
+                total_messages=self._messages,
+                total_bytes=self._bytes,
                 source="outside",
             )
             self._window_at, self._window_began = now_at, time.monotonic()

@@ -10,14 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mysimbdp.streaming.report import (
-    BYTES_PER_MEGABYTE,
-    Metrics,
-    Origin,
-    Report,
-    Timeframe,
-    Window,
-)
+from mysimbdp.streaming import report as reports
+from mysimbdp.streaming.report import Origin, Report, Timeframe, Window
 
 #: The reject tolerance looks at the latest so many messages, as soon as there are this many.
 LATEST_MESSAGES = 1000
@@ -87,27 +81,25 @@ class Meter:
         with self._lock:
             now_at, now = datetime.now(UTC), time.monotonic()
             seconds = max(now - self._window_began, 0.001)
-            report = Report(
-                metrics=Metrics(
-                    processing_rate=self._messages / seconds,
-                    throughput=self._bytes / seconds,
-                    average_ingestion_time=self._seconds / max(self._messages, 1),
-                    total_ingestion_data_size=self.bytes // BYTES_PER_MEGABYTE,
-                    total_number_of_messages=self.messages,
-                ),
-                timeframe=Timeframe(
+            report = reports.of_window(
+                self._origin,
+                Timeframe(
                     ingestion_start_time=self._started_at,
                     measurement_start_time=self._window_at,
                     measurement_end_time=now_at,
                 ),
-                origin=self._origin,
-                window=Window(
+                Window(
                     messages=self._messages,
                     rejected=self._rejected,
                     bytes=self._bytes,
                     max_ingestion_time=self._slowest,
                     lag=lag,
                 ),
+                seconds=seconds,
+                average_seconds=self._seconds / max(self._messages, 1),
+                total_messages=self.messages,
+                total_bytes=self.bytes,
+                source="platform",
             )
             self._window_at, self._window_began = now_at, now
             self._clear()

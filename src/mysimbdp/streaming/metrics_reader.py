@@ -19,8 +19,7 @@ from confluent_kafka import (
 from mysimbdp import errors, naming
 from mysimbdp.messaging import Properties
 
-#: No tenant can have a name that makes such a group.
-GROUP = "mysimbdp.alerting"
+GROUP = f"{naming.PLATFORM_GROUPS}alerting"
 #: How long `read` waits for a message.
 POLL_SECONDS = 0.5
 _BATCH_MESSAGES = 500

@@ -129,6 +129,33 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return self.timeframe.measurement_end_time - self.timeframe.measurement_start_time
 
 
+def of_window(
+    origin: Origin,
+    timeframe: Timeframe,
+    window: Window,
+    *,
+    seconds: float,
+    average_seconds: float,
+    total_messages: int,
+    total_bytes: int,
+    source: Literal["platform", "outside"],
+) -> Report:
+    """Put a report together; `seconds` is the window's length by a clock that never jumps."""
+    return Report(
+        metrics=Metrics(
+            processing_rate=window.messages / seconds,
+            throughput=window.bytes / seconds,
+            average_ingestion_time=average_seconds,
+            total_ingestion_data_size=total_bytes // BYTES_PER_MEGABYTE,
+            total_number_of_messages=total_messages,
+        ),
+        timeframe=timeframe,
+        origin=origin,
+        window=window,
+        source=source,
+    )
+
+
 def encode(report: Report) -> bytes:
     """Write a report as the value of a message."""
     return msgspec.json.encode(report)

@@ -145,11 +145,6 @@ class StreamStore:
             )
         return None if document is None else _wish(document)
 
-    def forget(self, tenant: str) -> None:
-        """Delete what is known of a purged tenant's apps."""
-        with translated(f"forgetting the stream apps of {tenant}"):
-            self.apps.delete_many({"tenant": tenant})
-
 
 def _wish(document: Mapping[str, Any] | None) -> Wish:
     kept = (document or {}).get("wish", {})
