@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pydantic
 
+from mysimbdp import naming
 from mysimbdp.agreements import load
 from mysimbdp.agreements.load import Problem
 from mysimbdp.agreements.model import Agreement, FileType
@@ -64,14 +65,21 @@ def _stream_misfits(
     for name, app in apps.items():
         for key, expected, found in (
             *_stream_app_misfits(app, folder, agreement),
-            *_unknown_topics(app, topics),
+            *_unknown_topics(app.topics if value else _given_topics(data, name), topics),
         ):
             yield f"streams.{name}.{key}", expected, found
 
 
-def _unknown_topics(app: StreamApp, topics: Mapping[str, Any]) -> Iterator[Misfit]:
-    for index, topic in enumerate(app.topics):
-        if topic not in topics and topic != "any":
+def _given_topics(data: Any, app: str) -> Sequence[Any]:
+    """Take the topics as they are written: what is checked of a broken entry has a stand-in."""
+    given = _entries(data, "streams")[app].get("topics")
+    return given if isinstance(given, list) else ()
+
+
+def _unknown_topics(named: Sequence[Any], topics: Mapping[str, Any]) -> Iterator[Misfit]:
+    for index, topic in enumerate(named):
+        is_name = isinstance(topic, str) and naming.is_topic(topic)  # else it is told already
+        if is_name and topic not in topics:
             yield f"topics[{index}]", "a topic that is registered under topics", topic
 
 
